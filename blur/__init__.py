@@ -1,0 +1,1 @@
+"""blur: meta-learn update rules, ship them as small files, measure how far they generalise."""

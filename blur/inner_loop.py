@@ -1,0 +1,88 @@
+"""The inner loop: one life of a learner on one episode, and how well it went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jaxtyping import Array, Float, Key, PyTree
+
+from blur.losses import Loss
+from blur.rule import Batch, Episode, Genome, UpdateRule, batch_spec
+
+Observe = Callable[[PyTree], Any]
+
+
+def unroll(
+    rule: UpdateRule,
+    genome: Genome,
+    state: PyTree,
+    support: Batch,
+    steps: int | None = None,
+    *,
+    observe: Observe | None = None,
+    remat: bool = False,
+) -> tuple[PyTree, Any]:
+    """Runs inner steps in one `lax.scan`.
+
+    Args:
+      rule: what learns.
+      genome: its meta-parameters.
+      state: where it starts.
+      support: a stream `[T, B, …]`, one batch per step, or one batch `[B, …]` if `steps` is given.
+      steps: number of steps on a fixed batch, which stays a constant of the scan and is never tiled.
+      observe: `observe(state)` is evaluated after each step and stacked along a leading axis.
+      remat: recompute each step in the backward pass of a gradient, instead of storing its intermediate values: less
+        memory and, on CPUs, less time.
+
+    Returns:
+      The last state, and the stacked observations (None without `observe`).
+    """
+
+    def body(carry: PyTree, batch: Batch | None) -> tuple[PyTree, Any]:
+        carry = rule.step(genome, carry, support if batch is None else batch)
+        return carry, None if observe is None else observe(carry)
+
+    scanned = jax.checkpoint(body, prevent_cse=False) if remat else body
+    return jax.lax.scan(scanned, state, support if steps is None else None, length=steps)
+
+
+def train_on(
+    rule: UpdateRule, genome: Genome, key: Key[Array, ""], episode: Episode, *, remat: bool = False
+) -> PyTree:
+    """The state of a fresh learner after the episode's support."""
+    state = rule.init_state(genome, key, batch_spec(episode))
+    return unroll(rule, genome, state, episode.support, episode.steps, remat=remat)[0]
+
+
+def episode_loss(
+    rule: UpdateRule,
+    genome: Genome,
+    key: Key[Array, ""],
+    episode: Episode,
+    loss: Loss,
+    *,
+    remat: bool = False,
+) -> tuple[Float[Array, ""], Float[Array, "query outputs"]]:
+    """Loss on the query after learning from the support, and the outputs there.
+
+    L(genome) = loss(predict(genome, s_T, x_query), y_query), s_{t+1} = step(genome, s_t, support_t); differentiable in the
+    genome.
+    """
+    state = train_on(rule, genome, key, episode, remat=remat)
+    outputs = rule.predict(genome, state, episode.query.inputs)
+    return loss(outputs, episode.query.targets, episode.query.weight), outputs
+
+
+def learning_curve(
+    rule: UpdateRule, genome: Genome, key: Key[Array, ""], episode: Episode, metric: Loss
+) -> Float[Array, "steps"]:
+    """The metric on the query after each inner step (`[T]`; the untrained learner is not included)."""
+
+    def score(state: PyTree) -> Float[Array, ""]:
+        outputs = rule.predict(genome, state, episode.query.inputs)
+        return metric(outputs, episode.query.targets, episode.query.weight)
+
+    state = rule.init_state(genome, key, batch_spec(episode))
+    return unroll(rule, genome, state, episode.support, episode.steps, observe=score)[1]

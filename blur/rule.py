@@ -1,0 +1,221 @@
+"""What learns, and what it learns from: the one interface of the library.
+
+Everything that learns is an `UpdateRule`: a BLUR network, an optax optimiser on an MLP, gradient descent in an
+attention layer. A rule's *genome* holds its meta-parameters, every number that a grid, a population or a meta-gradient may
+vary; its *state* is what one life of learning changes. Rules themselves are static: frozen, hashable, compared by value.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PyTree
+
+from blur.state import State
+
+Genome = PyTree
+"""Meta-parameters of a rule: a pytree of floating-point arrays."""
+
+
+class Batch(NamedTuple):
+    """Examples to learn from, or to predict.
+
+    Weight 0 removes an example exactly from every sum, mean, statistic and write; it may still be read. As the `spec`
+    argument of `init_state`, the fields are `jax.ShapeDtypeStruct`s instead of arrays.
+    """
+
+    inputs: Float[Array, "*batch inputs"]
+    targets: Float[Array, "*batch outputs"]
+    weight: Float[Array, "*batch"]
+
+
+def make_batch(inputs: Array, targets: Array, weight: Array | None = None) -> Batch:
+    """A `Batch` of float arrays; every example weighs 1 unless `weight` says otherwise."""
+    inputs, targets = jnp.asarray(inputs), jnp.asarray(targets)
+    if inputs.shape[:-1] != targets.shape[:-1]:
+        raise ValueError(
+            f"inputs {inputs.shape} and targets {targets.shape} disagree on the batch axes; "
+            "expected [*batch, inputs] and [*batch, outputs]"
+        )
+    return Batch(
+        inputs, targets, jnp.ones(inputs.shape[:-1], inputs.dtype) if weight is None else jnp.asarray(weight)
+    )
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """One life of a learner: it is trained on `support`, then scored on `query`.
+
+    Attributes:
+      support: a stream of batches with a leading time axis `[T, B, …]` (`steps` is None), or one batch `[B, …]` that is
+        presented again at each of `steps` inner steps.
+      query: the batch `[Q, …]` it is scored on; none of its examples occurs in `support`.
+      steps: None for a stream, else the static number of inner steps on the fixed batch.
+    """
+
+    support: Batch
+    query: Batch
+    steps: int | None = dataclasses.field(default=None, metadata={"static": True})
+
+
+def batch_spec(episode: Episode) -> Batch:
+    """Shapes and dtypes of one support batch, as `UpdateRule.init_state` wants them."""
+    drop = 1 if episode.steps is None else 0
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[drop:], leaf.dtype), episode.support)
+
+
+class UpdateRule(abc.ABC):
+    """The interface of everything that learns. Implementations are frozen dataclasses.
+
+    All four methods are pure and safe under `jit`, `vmap`, `grad` and `lax.scan`; a state keeps its structure, shapes and
+    dtypes from `init_state` on.
+    """
+
+    @abc.abstractmethod
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """A random genome (the only one, where nothing is random)."""
+
+    @abc.abstractmethod
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> PyTree:
+        """The state before any learning. `spec` gives the static shapes of a batch."""
+
+    @abc.abstractmethod
+    def step(self, genome: Genome, state: PyTree, batch: Batch) -> PyTree:
+        """The state after one inner step on `batch`."""
+
+    @abc.abstractmethod
+    def predict(
+        self, genome: Genome, state: PyTree, inputs: Float[Array, "batch inputs"]
+    ) -> Float[Array, "batch outputs"]:
+        """Outputs for `inputs`, ready for the task's loss. The state does not change."""
+
+
+class Phase:
+    """One part of an inner step; the parts share a `State`. Subclasses are frozen dataclasses.
+
+    Only `apply` must be written. A phase that owns meta-parameters returns them from `init_genome`, one that owns memory
+    returns its named fields from `init_state`. Fields that no `init_state` named live until the end of the step.
+    """
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """This phase's meta-parameters; none by default."""
+        return {}
+
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> dict[str, PyTree]:
+        """The fields of the state that this phase brings; none by default."""
+        return {}
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """The state after this phase, in an inner step. `genome` is this phase's own."""
+        raise NotImplementedError
+
+    def read(self, genome: Genome, state: State, batch: Batch) -> State:
+        """The same when predicting: the batch has no targets. By default, `apply`."""
+        return self.apply(genome, state, batch)
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain(UpdateRule):
+    """An update rule composed of phases, as `optax.chain` composes gradient transformations. Made by `chain`."""
+
+    phases: tuple[tuple[str, Phase], ...]
+    reads: tuple[str, ...]
+    output: Callable[[State], Array]
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """`{phase name: its genome}`, without the phases that have none."""
+        keys = jax.random.split(key, len(self.phases))
+        genomes = {name: phase.init_genome(k) for (name, phase), k in zip(self.phases, keys, strict=True)}
+        return {name: genome for name, genome in genomes.items() if jax.tree.leaves(genome)}
+
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> State:
+        """All phases' fields, the counter `step` and the `key` that random phases fold the counter into."""
+        key, *keys = jax.random.split(key, len(self.phases) + 1)
+        fields: dict[str, Any] = {"step": jnp.zeros((), jnp.int32), "key": key}
+        for (name, phase), phase_key in zip(self.phases, keys, strict=True):
+            for field, value in phase.init_state(genome.get(name, {}), phase_key, spec).items():
+                if field in fields:
+                    raise ValueError(
+                        f"phase {name!r} brings the state field {field!r}, which is there already"
+                    )
+                fields[field] = value
+        return State(**fields)
+
+    def run(self, genome: Genome, state: State, batch: Batch) -> State:
+        """`step` without tidying up: the fields that phases made on the way are kept, for a look inside."""
+        for name, phase in self.phases:
+            with jax.named_scope(name):
+                state = phase.apply(genome.get(name, {}), state, batch)
+        return state
+
+    def step(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Applies every phase in order."""
+        return self.run(genome, state, batch).only(state).replace(step=state.step + 1)
+
+    def read(self, genome: Genome, state: State, inputs: Float[Array, "batch inputs"]) -> State:
+        """The state after the reading phases alone, for a look inside a prediction."""
+        batch = Batch(
+            inputs,
+            jnp.zeros((*inputs.shape[:-1], 0), inputs.dtype),
+            jnp.ones(inputs.shape[:-1], inputs.dtype),
+        )
+        for name, phase in self.phases:
+            if name in self.reads:
+                with jax.named_scope(name):
+                    state = phase.read(genome.get(name, {}), state, batch)
+        return state
+
+    def predict(
+        self, genome: Genome, state: State, inputs: Float[Array, "batch inputs"]
+    ) -> Float[Array, "batch outputs"]:
+        """Runs the reading phases and returns `output` of the result."""
+        return self.output(self.read(genome, state, inputs))
+
+
+def chain(*, read: tuple[str, ...], output: Callable[[State], Array], **phases: Phase) -> Chain:
+    """Composes named phases into an update rule.
+
+    Args:
+      read: names of the phases that `predict` runs, in the order of the chain.
+      output: picks the prediction out of the state after those phases.
+      **phases: the phases of an inner step, in order; each one's genome is kept under its name.
+
+    Raises:
+      ValueError: `read` names a phase that is not there.
+    """
+    if unknown := set(read) - set(phases):
+        raise ValueError(f"read names {sorted(unknown)}, but the phases are {list(phases)}")
+    return Chain(tuple(phases.items()), tuple(read), output)
+
+
+class ChainRule(UpdateRule):
+    """An update rule whose configuration (a frozen dataclass) describes a chain of phases."""
+
+    @property
+    @abc.abstractmethod
+    def chain(self) -> Chain:
+        """The phases that this configuration stands for."""
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """See `Chain.init_genome`."""
+        return self.chain.init_genome(key)
+
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> State:
+        """See `Chain.init_state`."""
+        return self.chain.init_state(genome, key, spec)
+
+    def step(self, genome: Genome, state: State, batch: Batch) -> State:
+        """See `Chain.step`."""
+        return self.chain.step(genome, state, batch)
+
+    def predict(
+        self, genome: Genome, state: State, inputs: Float[Array, "batch inputs"]
+    ) -> Float[Array, "batch outputs"]:
+        """See `Chain.predict`."""
+        return self.chain.predict(genome, state, inputs)

@@ -1,0 +1,50 @@
+"""Where episodes come from: the interface of every task."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from jaxtyping import Array, Key
+
+from blur.rule import Episode
+
+Split = Literal["train", "validation", "test"]
+"""While meta-training (`train`), support and query come from disjoint parts of the meta-train examples. For tuning and
+selection the query comes from `validation` examples, for reported figures only from `test` examples; their support comes
+from the meta-train examples."""
+
+Kind = Literal["classification", "regression"]
+
+
+class Task(Protocol):
+    """A frozen dataclass registered as a pytree: its arrays are leaves (they stay on the device), the rest is static."""
+
+    @property
+    def name(self) -> str:
+        """How tables and the command line call it."""
+
+    @property
+    def kind(self) -> Kind:
+        """Decides the default fitness and metric: cross-entropy and accuracy, or squared error."""
+
+    @property
+    def inputs(self) -> int:
+        """Numbers per example."""
+
+    @property
+    def outputs(self) -> int:
+        """Numbers per target: one per class (±1 one-hot), 1 for a binary decision (±1), or real values."""
+
+    def sample(
+        self,
+        key: Key[Array, ""],
+        *,
+        unroll: int,
+        batch_size: int,
+        split: Split = "train",
+        query_size: int | None = None,
+    ) -> Episode:
+        """A random episode of `unroll` support batches and a query of `query_size` (default `batch_size`) examples.
+
+        Pure; runs inside `jit` and `vmap`. All sizes are static.
+        """
