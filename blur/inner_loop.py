@@ -48,9 +48,7 @@ def unroll(
     return jax.lax.scan(scanned, state, support if steps is None else None, length=steps)
 
 
-def train_on(
-    rule: UpdateRule, genome: Genome, key: Key[Array, ""], episode: Episode, *, remat: bool = False
-) -> PyTree:
+def train_on(rule: UpdateRule, genome: Genome, key: Key[Array, ""], episode: Episode, *, remat: bool = False) -> PyTree:
     """The state of a fresh learner after the episode's support."""
     state = rule.init_state(genome, key, batch_spec(episode))
     return unroll(rule, genome, state, episode.support, episode.steps, remat=remat)[0]

@@ -13,9 +13,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-Loss = Callable[
-    [Float[Array, "batch outputs"], Float[Array, "batch outputs"], Float[Array, "batch"]], Float[Array, ""]
-]
+Loss = Callable[[Float[Array, "batch outputs"], Float[Array, "batch outputs"], Float[Array, "batch"]], Float[Array, ""]]
 
 
 def weighted_mean(values: Float[Array, "batch"], weight: Float[Array, "batch"]) -> Float[Array, ""]:

@@ -1,8 +1,9 @@
 """What learns, and what it learns from: the one interface of the library.
 
 Everything that learns is an `UpdateRule`: a BLUR network, an optax optimiser on an MLP, gradient descent in an
-attention layer. A rule's *genome* holds its meta-parameters, every number that a grid, a population or a meta-gradient may
-vary; its *state* is what one life of learning changes. Rules themselves are static: frozen, hashable, compared by value.
+attention layer. A rule's *genome* holds its meta-parameters, every number that a grid, a population or a meta-gradient
+may vary; its *state* is what one life of learning changes. Rules themselves are static: frozen, hashable, compared by
+value.
 """
 
 from __future__ import annotations
@@ -42,9 +43,7 @@ def make_batch(inputs: Array, targets: Array, weight: Array | None = None) -> Ba
             f"inputs {inputs.shape} and targets {targets.shape} disagree on the batch axes; "
             "expected [*batch, inputs] and [*batch, outputs]"
         )
-    return Batch(
-        inputs, targets, jnp.ones(inputs.shape[:-1], inputs.dtype) if weight is None else jnp.asarray(weight)
-    )
+    return Batch(inputs, targets, jnp.ones(inputs.shape[:-1], inputs.dtype) if weight is None else jnp.asarray(weight))
 
 
 @jax.tree_util.register_dataclass
@@ -73,8 +72,8 @@ def batch_spec(episode: Episode) -> Batch:
 class UpdateRule(abc.ABC):
     """The interface of everything that learns. Implementations are frozen dataclasses.
 
-    All four methods are pure and safe under `jit`, `vmap`, `grad` and `lax.scan`; a state keeps its structure, shapes and
-    dtypes from `init_state` on.
+    All four methods are pure and safe under `jit`, `vmap`, `grad` and `lax.scan`; a state keeps its structure, shapes
+    and dtypes from `init_state` on.
     """
 
     @abc.abstractmethod
@@ -141,9 +140,7 @@ class Chain(UpdateRule):
         for (name, phase), phase_key in zip(self.phases, keys, strict=True):
             for field, value in phase.init_state(genome.get(name, {}), phase_key, spec).items():
                 if field in fields:
-                    raise ValueError(
-                        f"phase {name!r} brings the state field {field!r}, which is there already"
-                    )
+                    raise ValueError(f"phase {name!r} brings the state field {field!r}, which is there already")
                 fields[field] = value
         return State(**fields)
 
