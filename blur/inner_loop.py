@@ -65,8 +65,8 @@ def episode_loss(
 ) -> tuple[Float[Array, ""], Float[Array, "query outputs"]]:
     """Loss on the query after learning from the support, and the outputs there.
 
-    L(genome) = loss(predict(genome, s_T, x_query), y_query), s_{t+1} = step(genome, s_t, support_t); differentiable in the
-    genome.
+    L(genome) = loss(predict(genome, s_T, x_query), y_query), s_{t+1} = step(genome, s_t, support_t); differentiable in
+    the genome.
     """
     state = train_on(rule, genome, key, episode, remat=remat)
     outputs = rule.predict(genome, state, episode.query.inputs)

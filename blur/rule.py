@@ -11,7 +11,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from blur.state import State
 
-Genome = PyTree
+Genome: TypeAlias = PyTree
 """Meta-parameters of a rule: a pytree of floating-point arrays."""
 
 
@@ -98,8 +98,8 @@ class UpdateRule(abc.ABC):
 class Phase:
     """One part of an inner step; the parts share a `State`. Subclasses are frozen dataclasses.
 
-    Only `apply` must be written. A phase that owns meta-parameters returns them from `init_genome`, one that owns memory
-    returns its named fields from `init_state`. Fields that no `init_state` named live until the end of the step.
+    Only `apply` must be written. A phase that owns meta-parameters returns them from `init_genome`, one that owns
+    memory returns its named fields from `init_state`. Fields that no `init_state` named live until the end of the step.
     """
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:

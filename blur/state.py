@@ -29,7 +29,7 @@ class State:
             return self._fields[name]
         except KeyError:
             raise AttributeError(
-                f"the state has no field {name!r}; it has {sorted(self._fields)} (a phase that makes it must come before)"
+                f"the state has no field {name!r}, only {sorted(self._fields)}; put the phase that makes it before"
             ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:

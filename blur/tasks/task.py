@@ -10,14 +10,14 @@ from blur.rule import Episode
 
 Split = Literal["train", "validation", "test"]
 """While meta-training (`train`), support and query come from disjoint parts of the meta-train examples. For tuning and
-selection the query comes from `validation` examples, for reported figures only from `test` examples; their support comes
-from the meta-train examples."""
+selection the query comes from `validation` examples, for reported figures only from `test` examples; their support
+comes from the meta-train examples."""
 
 Kind = Literal["classification", "regression"]
 
 
 class Task(Protocol):
-    """A frozen dataclass registered as a pytree: its arrays are leaves (they stay on the device), the rest is static."""
+    """A frozen dataclass registered as a pytree: its arrays are leaves (they stay on the device), the rest static."""
 
     @property
     def name(self) -> str:
