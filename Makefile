@@ -1,0 +1,31 @@
+# Needs only Python 3.11 or newer, with venv and pip, and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint clean
+
+demo: .venv/installed ## meta-train on digits, evaluate against tuned baselines, write a genome, a table and plots
+	$(BIN)/blur demo --out runs/demo
+
+test: .venv/installed-dev ## every test, on two processes
+	$(BIN)/pytest -n 2
+
+lint: .venv/installed-dev ## style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## remove the environment and everything that tools have cached
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "blur needs Python 3.11 or newer: make PYTHON=…")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@ .venv/installed
