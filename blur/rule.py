@@ -11,7 +11,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -99,16 +99,17 @@ class Phase:
     """One part of an inner step; the parts share a `State`. Subclasses are frozen dataclasses.
 
     Only `apply` must be written. A phase that owns meta-parameters returns them from `init_genome`, one that owns
-    memory returns its named fields from `init_state`. Fields that no `init_state` named live until the end of the step.
+    memory adds named fields to the state in `init_state`. Fields that no `init_state` added live until the end of the
+    step.
     """
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """This phase's meta-parameters; none by default."""
         return {}
 
-    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> dict[str, PyTree]:
-        """The fields of the state that this phase brings; none by default."""
-        return {}
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+        """The state with this phase's fields added; `state` has those of the phases before. None by default."""
+        return state
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """The state after this phase, in an inner step. `genome` is this phase's own."""
@@ -135,14 +136,15 @@ class Chain(UpdateRule):
 
     def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> State:
         """All phases' fields, the counter `step` and the `key` that random phases fold the counter into."""
-        key, *keys = jax.random.split(key, len(self.phases) + 1)
-        fields: dict[str, Any] = {"step": jnp.zeros((), jnp.int32), "key": key}
+        phases_key, key = jax.random.split(key)
+        return self.extend_state(genome, State(step=jnp.zeros((), jnp.int32), key=key), phases_key, spec)
+
+    def extend_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+        """A state with all phases' fields added."""
+        keys = jax.random.split(key, len(self.phases))
         for (name, phase), phase_key in zip(self.phases, keys, strict=True):
-            for field, value in phase.init_state(genome.get(name, {}), phase_key, spec).items():
-                if field in fields:
-                    raise ValueError(f"phase {name!r} brings the state field {field!r}, which is there already")
-                fields[field] = value
-        return State(**fields)
+            state = phase.init_state(genome.get(name, {}), state, phase_key, spec)
+        return state
 
     def run(self, genome: Genome, state: State, batch: Batch) -> State:
         """`step` without tidying up: the fields that phases made on the way are kept, for a look inside."""

@@ -1,0 +1,58 @@
+"""What a neuron does to its pre-activations."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Activation = Callable[[Float[Array, "states batch neurons"]], Float[Array, "states batch neurons"]]
+
+
+def identity(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """z."""
+    return z
+
+
+def relu_tanh(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """max(tanh z, 0)."""
+    return jnp.maximum(jnp.tanh(z), 0)
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "identity": identity,
+    "relu_tanh": relu_tanh,
+    "tanh": jnp.tanh,
+    "relu": jax.nn.relu,
+    "sigmoid": jax.nn.sigmoid,
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class WithDerivative:
+    """The activation pair (φ, φ′) of two-state neurons: state 1 becomes φ(z₁), state 2 becomes φ′(z₂).
+
+    With the same pre-activation in both states, state 2 is the local derivative that backpropagation needs.
+    """
+
+    activation: str
+
+    def __call__(self, z: Float[Array, "2 batch neurons"]) -> Float[Array, "2 batch neurons"]:
+        """The pair, [2, batch, neurons]."""
+        function = find_activation(self.activation)
+        _, derivative = jax.jvp(function, (z[1],), (jnp.ones_like(z[1]),))
+        return jnp.stack([function(z[0]), derivative])
+
+
+def find_activation(activation: str | Activation) -> Activation:
+    """The activation of that name in `ACTIVATIONS`; a function is returned as it is."""
+    if not isinstance(activation, str):
+        return activation
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"no activation is called {activation!r}; choose one of {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[activation]

@@ -1,0 +1,128 @@
+"""Amendments of a pending change of the synapses, between `Hebbian` and `ApplyChange`, and of the synapses themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from blur.network.normalisation import SynapseNormalisation
+from blur.network.synapses import Synapse
+from blur.rule import Batch, Genome, Phase
+from blur.state import State
+
+
+def amend(state: State, *synapses: Synapse) -> State:
+    """The state with other synapses in its pending change, one for each layer."""
+    return state.replace(change=state.change._replace(synapses=synapses))
+
+
+def tie_directions(synapse: Synapse) -> Synapse:
+    """Backward synapses become the transpose of the forward ones: v_ji^c = w_ij^c."""
+    return synapse if synapse.backward is None else synapse._replace(backward=synapse.forward.swapaxes(0, 2))
+
+
+def tie_states(synapse: Synapse) -> Synapse:
+    """All states of a synapse become its first."""
+    return jax.tree.map(lambda w: jnp.broadcast_to(w[..., :1, :], w.shape), synapse)
+
+
+@dataclasses.dataclass(frozen=True)
+class TieDirections(Phase):
+    """Backward synapses change as the forward ones do (and stay equal to them, if they start so)."""
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Amends `change`."""
+        return amend(state, *map(tie_directions, state.change.synapses))
+
+
+@dataclasses.dataclass(frozen=True)
+class TieStates(Phase):
+    """All states of a synapse change as the first does."""
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Amends `change`."""
+        return amend(state, *map(tie_states, state.change.synapses))
+
+
+@dataclasses.dataclass(frozen=True)
+class FreezeBackward(Phase):
+    """Backward synapses do not change: feedback alignment (Lillicrap et al. 2016)."""
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Amends `change`."""
+        frozen = (
+            synapse._replace(backward=jax.tree.map(jnp.zeros_like, synapse.backward))
+            for synapse in state.change.synapses
+        )
+        return amend(state, *frozen)
+
+
+@dataclasses.dataclass(frozen=True)
+class Oja(Phase):
+    """Adds Oja's decay: Δ_ij^c −= |η̃| m w_ij^c Σ_batch (Σ_d μ̃^{cd} a_j^d)², which bounds a Hebbian synapse.
+
+    With `from_weights` the decay is |η̃| m w_ij^c Σ_i (w_ij^c)² instead, the sum running over the synapses that arrive at
+    j in the same direction (the original also sums over blocks of its square matrix that no neuron reads).
+
+    Attributes:
+      strength: m.
+      learned: whether m is multiplied by the absolute value of the genome's `multiplier`.
+      from_weights: which form.
+    """
+
+    strength: float = 1.0
+    learned: bool = False
+    from_weights: bool = False
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """`multiplier` = 1, if it is learned."""
+        return {"multiplier": jnp.ones(())} if self.learned else {}
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Amends `change`."""
+        strength = self.strength * (jnp.abs(genome["multiplier"]) if self.learned else 1.0)
+        return amend(
+            state,
+            *(
+                self._decay(strength * jnp.abs(update), synapse, change, targets, batch.weight)
+                for synapse, change, targets, update in zip(
+                    state.synapses, state.change.synapses, state.change.targets, state.change.update, strict=True
+                )
+            ),
+        )
+
+    def _decay(
+        self, strength: Array, synapse: Synapse, change: Synapse, targets: tuple, weight: Float[Array, "batch"]
+    ) -> Synapse:
+        up = strength * self._power(targets[0], weight, synapse.forward, synapse.bias)
+        forward = change.forward - synapse.forward * up
+        bias = None if change.bias is None else change.bias - synapse.bias * up
+        if change.backward is None:
+            return Synapse(forward, bias, None)
+        down = strength * self._power(targets[1], weight, synapse.backward, None)
+        return Synapse(forward, bias, change.backward - synapse.backward * down)
+
+    def _power(
+        self, target: Array, weight: Array, weights: Array, bias: Array | None
+    ) -> Float[Array, "states targets"]:
+        if not self.from_weights:
+            return jnp.einsum("b,cbn->cn", weight, target**2)
+        return jnp.sum(weights**2, axis=0) + (0 if bias is None else bias**2)
+
+
+@dataclasses.dataclass(frozen=True)
+class NormaliseSynapses(Phase):
+    """Normalises the synapses themselves (not only their use) at the start of a step."""
+
+    normalisation: SynapseNormalisation = SynapseNormalisation()
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """That of the normalisation."""
+        return self.normalisation.init_genome()
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Changes `synapses`."""
+        return state.replace(synapses=tuple(self.normalisation(genome, synapse) for synapse in state.synapses))

@@ -1,0 +1,106 @@
+"""The forward sweep: every layer hears the one below."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from blur.network.activations import Activation, find_activation
+from blur.network.layers import Layer, cross
+from blur.network.layerwise import LayerwisePhase
+from blur.network.normalisation import (
+    Statistics,
+    SynapseNormalisation,
+    batch_statistics,
+    normalisation_genome,
+    normalise,
+)
+from blur.network.synapses import Synapse
+from blur.rule import Batch, Genome
+from blur.state import State
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Forward(LayerwisePhase):
+    """a_j^c ← σ(N(f a_j^c + η Σ_{i,d} w_ij^c ν^{dc} a_i^d)), layer by layer upwards; the bias neuron is 1 in every state.
+
+    Genome: `transform` ν [states, states] (standard deviation `transform_scale`), `keep` f, `update` η; with
+    normalisation `gain` and `shift` [states].
+
+    Attributes:
+      states: states k of a neuron.
+      activation: σ of hidden layers, a name in `ACTIVATIONS` or a function on `[states, batch, neurons]`.
+      last_activation: σ of the output layer.
+      normalise: whether the pre-activations of hidden layers are normalised over the batch.
+      statistics: those that `predict` uses: of the last `support` batch, kept in the state, so that a single example
+        can be classified; or of the `query` batch itself (transduction).
+      synapse_view: how synapses are read, if not as they are.
+      transform_scale: standard deviation of a random ν.
+    """
+
+    states: int
+    activation: str | Activation = "relu_tanh"
+    last_activation: str | Activation = "tanh"
+    normalise: bool = False
+    statistics: str = "support"
+    synapse_view: SynapseNormalisation | None = None
+    transform_scale: float = 0.3
+
+    def init_layer_genome(self, key: Key[Array, ""]) -> Genome:
+        """Random ν, f = η = 1."""
+        transform = self.transform_scale * jax.random.normal(key, (self.states, self.states))
+        genome = {"transform": transform, "keep": jnp.ones(()), "update": jnp.ones(())}
+        genome |= normalisation_genome(self.states) if self.normalise else {}
+        return genome | (self.synapse_view.init_genome() if self.synapse_view else {})
+
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+        """Adds `statistics` of the hidden layers (mean 0, variance 1 before the first batch)."""
+        if not self._keeps_statistics:
+            return state
+        sizes = [synapse.forward.shape[-1] for synapse in state.synapses[:-1]]
+        shapes = [(self.states, size) for size in sizes]
+        return state.replace(
+            statistics=tuple(
+                Statistics(jnp.zeros(s, spec.inputs.dtype), jnp.ones(s, spec.inputs.dtype)) for s in shapes
+            )
+        )
+
+    @property
+    def _keeps_statistics(self) -> bool:
+        return self.normalise and self.statistics == "support"
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Sets `neurons` and, if they are kept, `statistics` of this batch."""
+        return self._sweep(genome, state, batch, stored=None)
+
+    def read(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Sets `neurons`, normalised with the kept statistics."""
+        return self._sweep(genome, state, batch, stored=state.statistics if self._keeps_statistics else None)
+
+    def _sweep(self, genome: Genome, state: State, batch: Batch, stored: tuple[Statistics, ...] | None) -> State:
+        layers, statistics = [state.neurons[0]], []
+        last = len(state.synapses) - 1
+        for index, (layer_genome, synapse) in enumerate(
+            zip(self.layer_genomes(genome, state), state.synapses, strict=True)
+        ):
+            z = self._pre_activation(layer_genome, layers[-1], synapse, state.neurons[index + 1])
+            if self.normalise and index < last:
+                statistics.append(batch_statistics(z, batch.weight) if stored is None else stored[index])
+                z = normalise(layer_genome, z, statistics[-1])
+            layers.append(find_activation(self.last_activation if index == last else self.activation)(z))
+        state = state.replace(neurons=tuple(layers))
+        return state.replace(statistics=tuple(statistics)) if self._keeps_statistics else state
+
+    def _pre_activation(
+        self, genome: Genome, below: Layer, synapse: Synapse, before: Layer | None
+    ) -> Float[Array, "states batch neurons"]:
+        if self.synapse_view:
+            synapse = self.synapse_view(genome, synapse)
+        transform = genome["update"] * genome["transform"]
+        z = cross(below, transform, synapse.forward)
+        if synapse.bias is not None:
+            z += (jnp.sum(transform, axis=0)[:, None] * synapse.bias)[:, None]
+        return z if before is None else z + genome["keep"] * before

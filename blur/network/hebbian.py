@@ -1,0 +1,140 @@
+"""How synapses change: a Hebbian phase proposes, amendments edit the proposal, `ApplyChange` commits it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from blur.network.activations import find_activation
+from blur.network.layers import Layer, mix, outer
+from blur.network.layerwise import LayerwisePhase
+from blur.network.synapses import Synapse, Synapses
+from blur.rule import Batch, Genome
+from blur.state import State
+
+
+class Change(NamedTuple):
+    """A pending change of all synapses (the field `change`).
+
+    Attributes:
+      synapses: η̃ H for each layer; `backward` is None where there are no backward synapses.
+      targets: for each layer the mixed target activities of the forward and the backward synapses, as Oja's term
+        needs them: `[synapse_states, batch, outputs]` and `[synapse_states, batch, inputs]` or None.
+      update: η̃ for each layer.
+    """
+
+    synapses: Synapses
+    targets: tuple[tuple[Array, Array | None], ...]
+    update: tuple[Float[Array, ""], ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Hebbian(LayerwisePhase):
+    """Proposes η̃ H, H_ij^c = Σ_batch (Σ_e a_i^e ν̃^{ec}) (Σ_d μ̃^{cd} a_j^d); the same for v with pre and post swapped.
+
+    Genome: `pre` ν̃ [states, synapse_states], `post` μ̃ [synapse_states, states], `update` η̃; with
+    `separate_backward`, `backward_pre` and `backward_post` for the backward synapses.
+
+    Attributes:
+      states: states k of a neuron.
+      synapse_states: states of a synapse, k or 1.
+      separate_backward: whether backward synapses have transforms of their own.
+      reference_batch: None to sum over the batch; else the mean over the batch times this number, so that one genome
+        serves any batch size.
+      lower: the field that holds the activities of the lower layers (see `Remember`).
+      transform_scale: standard deviation of random transforms.
+      initial_update: η̃ of a random genome.
+    """
+
+    states: int
+    synapse_states: int | None = None
+    separate_backward: bool = False
+    reference_batch: float | None = None
+    lower: str = "neurons"
+    transform_scale: float = 0.3
+    initial_update: float = -1e-3
+
+    def init_layer_genome(self, key: Key[Array, ""]) -> Genome:
+        """Random transforms."""
+        synapse_states = self.synapse_states or self.states
+        shapes = {"pre": (self.states, synapse_states), "post": (synapse_states, self.states)}
+        if self.separate_backward:
+            shapes |= {"backward_pre": shapes["pre"], "backward_post": shapes["post"]}
+        keys = jax.random.split(key, len(shapes))
+        genome = {
+            name: self.transform_scale * jax.random.normal(k, shape)
+            for k, (name, shape) in zip(keys, shapes.items(), strict=True)
+        }
+        return genome | {"update": jnp.full((), self.initial_update)}
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Makes the field `change`."""
+        weight = batch.weight
+        if self.reference_batch is not None:
+            weight = weight * self.reference_batch / jnp.maximum(jnp.sum(weight), jnp.finfo(weight.dtype).tiny)
+        genomes = self.layer_genomes(genome, state)
+        lower, upper = getattr(state, self.lower)[:-1], state.neurons[1:]
+        changes, targets = [], []
+        for layer_genome, below, above, synapse in zip(genomes, lower, upper, state.synapses, strict=True):
+            change, target = self._propose(layer_genome, below, above, synapse, weight)
+            changes.append(change)
+            targets.append(target)
+        update = tuple(layer_genome["update"] for layer_genome in genomes)
+        return state.replace(change=Change(tuple(changes), tuple(targets), update))
+
+    def _propose(
+        self, genome: Genome, below: Layer, above: Layer, synapse: Synapse, weight: Float[Array, "batch"]
+    ) -> tuple[Synapse, tuple[Array, Array | None]]:
+        pre = genome["update"] * genome["pre"]
+        target = mix(above, genome["post"].T)
+        weighted = weight[:, None] * target
+        bias = jnp.sum(pre, axis=0)[:, None] * jnp.sum(weighted, axis=1)
+        forward = outer(below, pre, weighted)
+        backward, backward_target = None, None
+        if synapse.backward is not None:
+            prefix = "backward_" if self.separate_backward else ""
+            backward_target = mix(below, genome[prefix + "post"].T)
+            backward = outer(above, genome["update"] * genome[prefix + "pre"], weight[:, None] * backward_target)
+        return Synapse(forward, None if synapse.bias is None else bias, backward), (target, backward_target)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ApplyChange(LayerwisePhase):
+    """w ← φ(f̃ w + Δ); with saturation w ← φ(w + ((f̃ − 1) w + Δ) exp(−|w| (ε + |s|))), where Δ is the pending change.
+
+    Genome: `keep` f̃ and, with saturation, `saturation` s.
+
+    Attributes:
+      activation: φ, applied to every synapse.
+      saturation_epsilon: ε of the exponential saturation; None for none.
+    """
+
+    activation: str = "identity"
+    saturation_epsilon: float | None = None
+
+    def init_layer_genome(self, key: Key[Array, ""]) -> Genome:
+        """f̃ = 1, s = 1."""
+        genome = {"keep": jnp.ones(())}
+        return genome if self.saturation_epsilon is None else genome | {"saturation": jnp.ones(())}
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Changes `synapses`."""
+        activation = find_activation(self.activation)
+
+        def commit(layer_genome: Genome, weights: Array, change: Array) -> Array:
+            if self.saturation_epsilon is None:
+                return activation(layer_genome["keep"] * weights + change)
+            damping = jnp.exp(-jnp.abs(weights) * (self.saturation_epsilon + jnp.abs(layer_genome["saturation"])))
+            return activation(weights + ((layer_genome["keep"] - 1) * weights + change) * damping)
+
+        synapses = [
+            jax.tree.map(lambda w, delta, g=layer_genome: commit(g, w, delta), synapse, change)
+            for layer_genome, synapse, change in zip(
+                self.layer_genomes(genome, state), state.synapses, state.change.synapses, strict=True
+            )
+        ]
+        return state.replace(synapses=tuple(synapses))

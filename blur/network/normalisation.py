@@ -1,0 +1,73 @@
+"""Normalisation of pre-activations over the batch, and of synapses over their sources."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from blur.network.synapses import Synapse
+from blur.rule import Genome
+
+EPSILON = 1e-5
+"""Added to the variance of a batch."""
+
+SYNAPSE_EPSILON = 1e-9
+"""Added to the squared norm of a neuron's synapses (Sandler et al. 2021)."""
+
+
+class Statistics(NamedTuple):
+    """Mean and (biased) variance of a layer's pre-activations over a batch."""
+
+    mean: Float[Array, "states neurons"]
+    variance: Float[Array, "states neurons"]
+
+
+def batch_statistics(z: Float[Array, "states batch neurons"], weight: Float[Array, "batch"]) -> Statistics:
+    """Weighted by example: mean = Σ_b w_b z_b / Σ w, variance = Σ_b w_b (z_b − mean)² / Σ w."""
+    share = (weight / jnp.maximum(jnp.sum(weight), jnp.finfo(weight.dtype).tiny))[:, None]
+    mean = jnp.sum(share * z, axis=1)
+    return Statistics(mean, jnp.sum(share * (z - mean[:, None]) ** 2, axis=1))
+
+
+def normalise(
+    genome: Genome, z: Float[Array, "states batch neurons"], statistics: Statistics
+) -> Float[Array, "states batch neurons"]:
+    """N(z) = gain_c (z − mean) / √(variance + ε) + shift_c, with one learned gain and shift per state."""
+    scale = genome["gain"][:, None] * jax.lax.rsqrt(statistics.variance + EPSILON)
+    offset = genome["shift"][:, None] - scale * statistics.mean
+    return scale[:, None] * z + offset[:, None]
+
+
+def normalisation_genome(states: int) -> dict[str, Array]:
+    """Gain 1 and shift 0 for each state."""
+    return {"gain": jnp.ones(states), "shift": jnp.zeros(states)}
+
+
+@dataclasses.dataclass(frozen=True)
+class SynapseNormalisation:
+    """Scales the synapses that arrive at each target neuron, per state, to unit Euclidean norm.
+
+    w ← w / √(Σ_sources w² + 1e-9), times the genome's `rescale_to` if `rescale`. The bias counts as a source.
+    """
+
+    rescale: bool = False
+
+    def init_genome(self) -> Genome:
+        """`rescale_to` = 1, if it is used."""
+        return {"rescale_to": jnp.ones(())} if self.rescale else {}
+
+    def __call__(self, genome: Genome, synapse: Synapse) -> Synapse:
+        """The normalised synapses."""
+        factor = genome["rescale_to"] if self.rescale else 1.0
+        squared = jnp.sum(synapse.forward**2, axis=0)
+        if synapse.bias is not None:
+            squared += synapse.bias**2
+        scale = factor * jax.lax.rsqrt(squared + SYNAPSE_EPSILON)
+        backward = synapse.backward
+        if backward is not None:
+            backward = backward * (factor * jax.lax.rsqrt(jnp.sum(backward**2, axis=0) + SYNAPSE_EPSILON))
+        return Synapse(synapse.forward * scale, None if synapse.bias is None else synapse.bias * scale, backward)

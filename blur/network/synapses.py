@@ -1,0 +1,84 @@
+"""Dense synapses between consecutive layers, and how they start."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from blur.rule import Batch, Genome, Phase
+from blur.state import State
+
+
+class Synapse(NamedTuple):
+    """The synapses between layer ℓ (I neurons) and layer ℓ+1 (O neurons), each with `c` states.
+
+    Attributes:
+      forward: w, `[I, c, O]`.
+      bias: the synapses of the bias neuron (1 in every state), `[c, O]`; None without bias.
+      backward: v, `[O, c, I]`; None where it is the transpose of `forward`, or never read (into the input layer).
+    """
+
+    forward: Float[Array, "inputs states outputs"]
+    bias: Float[Array, "states outputs"] | None
+    backward: Float[Array, "outputs states inputs"] | None
+
+
+Synapses = tuple[Synapse, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class DenseSynapses(Phase):
+    """Owns the state field `synapses`: layers of `hidden` neurons between the batch's inputs and outputs.
+
+    They start as s·N(0, 1/fan-in), where the fan-in of a forward synapse counts the bias neuron and that of a backward
+    synapse is the number of neurons above. The scales s (all forward synapses, the last layer's on top, and backward
+    synapses) belong to the genome.
+
+    Attributes:
+      hidden: neurons of each hidden layer.
+      states: states of a synapse: those of a neuron, or 1 to serve all of them.
+      separate_backward: whether backward synapses are their own, not the transpose of the forward ones.
+      bias: whether each layer hears a bias neuron.
+    """
+
+    hidden: tuple[int, ...]
+    states: int
+    separate_backward: bool = True
+    bias: bool = True
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """Scales of 1."""
+        names = ["forward_scale", "output_scale"] + ["backward_scale"] * self.separate_backward
+        return {name: jnp.ones(()) for name in names}
+
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+        """Adds `synapses`."""
+        sizes = (spec.inputs.shape[-1], *self.hidden, spec.targets.shape[-1])
+        keys = jax.random.split(key, len(sizes) - 1)
+        synapses = [
+            self._draw(genome, keys[index], shape, index, last=index == len(sizes) - 2, dtype=spec.inputs.dtype)
+            for index, shape in enumerate(pairwise(sizes))
+        ]
+        return state.replace(synapses=tuple(synapses))
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Does nothing: other phases read and change the synapses."""
+        return state
+
+    def _draw(self, genome: Genome, key: Array, shape: tuple[int, int], index: int, *, last: bool, dtype) -> Synapse:
+        sources, targets = shape
+        forward_key, backward_key = jax.random.split(key)
+        fan_in = sources + self.bias
+        scale = genome["forward_scale"] * (genome["output_scale"] if last else 1) / jnp.sqrt(fan_in)
+        drawn = scale * jax.random.normal(forward_key, (fan_in, self.states, targets), dtype)
+        backward = None
+        if self.separate_backward and index > 0:
+            noise = jax.random.normal(backward_key, (targets, self.states, sources), dtype)
+            backward = genome["backward_scale"] / jnp.sqrt(targets) * noise
+        drawn = drawn.astype(dtype)
+        return Synapse(drawn[:sources], drawn[sources] if self.bias else None, backward)
