@@ -121,54 +121,70 @@ class Phase:
 
 
 @dataclasses.dataclass(frozen=True)
-class Chain(UpdateRule):
-    """An update rule composed of phases, as `optax.chain` composes gradient transformations. Made by `chain`."""
+class Phases(Phase):
+    """Named phases in order, as one phase; each one's genome is kept under its name."""
 
-    phases: tuple[tuple[str, Phase], ...]
-    reads: tuple[str, ...]
-    output: Callable[[State], Array]
+    named: tuple[tuple[str, Phase], ...]
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """`{phase name: its genome}`, without the phases that have none."""
-        keys = jax.random.split(key, len(self.phases))
-        genomes = {name: phase.init_genome(k) for (name, phase), k in zip(self.phases, keys, strict=True)}
+        keys = jax.random.split(key, len(self.named))
+        genomes = {name: phase.init_genome(k) for (name, phase), k in zip(self.named, keys, strict=True)}
         return {name: genome for name, genome in genomes.items() if jax.tree.leaves(genome)}
 
-    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> State:
-        """All phases' fields, the counter `step` and the `key` that random phases fold the counter into."""
-        phases_key, key = jax.random.split(key)
-        return self.extend_state(genome, State(step=jnp.zeros((), jnp.int32), key=key), phases_key, spec)
-
-    def extend_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
-        """A state with all phases' fields added."""
-        keys = jax.random.split(key, len(self.phases))
-        for (name, phase), phase_key in zip(self.phases, keys, strict=True):
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+        """The state with all phases' fields added."""
+        keys = jax.random.split(key, len(self.named))
+        for (name, phase), phase_key in zip(self.named, keys, strict=True):
             state = phase.init_state(genome.get(name, {}), state, phase_key, spec)
         return state
 
-    def run(self, genome: Genome, state: State, batch: Batch) -> State:
-        """`step` without tidying up: the fields that phases made on the way are kept, for a look inside."""
-        for name, phase in self.phases:
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Applies every phase in order."""
+        for name, phase in self.named:
             with jax.named_scope(name):
                 state = phase.apply(genome.get(name, {}), state, batch)
         return state
 
+    def read(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Reads with every phase in order."""
+        for name, phase in self.named:
+            with jax.named_scope(name):
+                state = phase.read(genome.get(name, {}), state, batch)
+        return state
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain(UpdateRule):
+    """An update rule composed of phases, as `optax.chain` composes gradient transformations. Made by `chain`.
+
+    Attributes:
+      phases: the phases of an inner step.
+      reader: those of them that `predict` runs.
+      output: picks the prediction out of the state after `reader`.
+    """
+
+    phases: Phases
+    reader: Phases
+    output: Callable[[State], Array]
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """`{phase name: its genome}`, without the phases that have none."""
+        return self.phases.init_genome(key)
+
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> State:
+        """All phases' fields, the counter `step` and the `key` that random phases fold the counter into."""
+        phases_key, key = jax.random.split(key)
+        return self.phases.init_state(genome, State(step=jnp.zeros((), jnp.int32), key=key), phases_key, spec)
+
     def step(self, genome: Genome, state: State, batch: Batch) -> State:
-        """Applies every phase in order."""
-        return self.run(genome, state, batch).only(state).replace(step=state.step + 1)
+        """Applies every phase in order, then forgets the fields that they made on the way."""
+        return self.phases.apply(genome, state, batch).only(state).replace(step=state.step + 1)
 
     def read(self, genome: Genome, state: State, inputs: Float[Array, "batch inputs"]) -> State:
         """The state after the reading phases alone, for a look inside a prediction."""
-        batch = Batch(
-            inputs,
-            jnp.zeros((*inputs.shape[:-1], 0), inputs.dtype),
-            jnp.ones(inputs.shape[:-1], inputs.dtype),
-        )
-        for name, phase in self.phases:
-            if name in self.reads:
-                with jax.named_scope(name):
-                    state = phase.read(genome.get(name, {}), state, batch)
-        return state
+        batch = make_batch(inputs, jnp.zeros((*inputs.shape[:-1], 0), inputs.dtype))
+        return self.reader.read(genome, state, batch)
 
     def predict(
         self, genome: Genome, state: State, inputs: Float[Array, "batch inputs"]
@@ -181,7 +197,7 @@ def chain(*, read: tuple[str, ...], output: Callable[[State], Array], **phases: 
     """Composes named phases into an update rule.
 
     Args:
-      read: names of the phases that `predict` runs, in the order of the chain.
+      read: names of the phases that `predict` runs; they run in the order of the chain.
       output: picks the prediction out of the state after those phases.
       **phases: the phases of an inner step, in order; each one's genome is kept under its name.
 
@@ -190,7 +206,8 @@ def chain(*, read: tuple[str, ...], output: Callable[[State], Array], **phases: 
     """
     if unknown := set(read) - set(phases):
         raise ValueError(f"read names {sorted(unknown)}, but the phases are {list(phases)}")
-    return Chain(tuple(phases.items()), tuple(read), output)
+    reader = Phases(tuple((name, phase) for name, phase in phases.items() if name in read))
+    return Chain(Phases(tuple(phases.items())), reader, output)
 
 
 class ChainRule(UpdateRule):

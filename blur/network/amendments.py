@@ -1,4 +1,4 @@
-"""Amendments of a pending change of the synapses, between `Hebbian` and `ApplyChange`, and of the synapses themselves."""
+"""Amendments of a pending change of the synapses, between `Hebbian` and `ApplyChange`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from blur.network.normalisation import SynapseNormalisation
 from blur.network.synapses import Synapse
 from blur.rule import Batch, Genome, Phase
 from blur.state import State
@@ -64,8 +63,8 @@ class FreezeBackward(Phase):
 class Oja(Phase):
     """Adds Oja's decay: Δ_ij^c −= |η̃| m w_ij^c Σ_batch (Σ_d μ̃^{cd} a_j^d)², which bounds a Hebbian synapse.
 
-    With `from_weights` the decay is |η̃| m w_ij^c Σ_i (w_ij^c)² instead, the sum running over the synapses that arrive at
-    j in the same direction (the original also sums over blocks of its square matrix that no neuron reads).
+    With `from_weights` the decay is |η̃| m w_ij^c Σ_i (w_ij^c)² instead, the sum running over the synapses that arrive
+    at j in the same direction (the original also sums over blocks of its square matrix that no neuron reads).
 
     Attributes:
       strength: m.
@@ -98,12 +97,11 @@ class Oja(Phase):
         self, strength: Array, synapse: Synapse, change: Synapse, targets: tuple, weight: Float[Array, "batch"]
     ) -> Synapse:
         up = strength * self._power(targets[0], weight, synapse.forward, synapse.bias)
-        forward = change.forward - synapse.forward * up
-        bias = None if change.bias is None else change.bias - synapse.bias * up
-        if change.backward is None:
-            return Synapse(forward, bias, None)
-        down = strength * self._power(targets[1], weight, synapse.backward, None)
-        return Synapse(forward, bias, change.backward - synapse.backward * down)
+        down = None
+        if synapse.backward is not None:
+            down = strength * self._power(targets[1], weight, synapse.backward, None)
+        decays = Synapse(up, None if change.bias is None else up, down)
+        return jax.tree.map(lambda delta, w, decay: delta - w * decay, change, synapse, decays)
 
     def _power(
         self, target: Array, weight: Array, weights: Array, bias: Array | None
@@ -111,18 +109,3 @@ class Oja(Phase):
         if not self.from_weights:
             return jnp.einsum("b,cbn->cn", weight, target**2)
         return jnp.sum(weights**2, axis=0) + (0 if bias is None else bias**2)
-
-
-@dataclasses.dataclass(frozen=True)
-class NormaliseSynapses(Phase):
-    """Normalises the synapses themselves (not only their use) at the start of a step."""
-
-    normalisation: SynapseNormalisation = SynapseNormalisation()
-
-    def init_genome(self, key: Key[Array, ""]) -> Genome:
-        """That of the normalisation."""
-        return self.normalisation.init_genome()
-
-    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
-        """Changes `synapses`."""
-        return state.replace(synapses=tuple(self.normalisation(genome, synapse) for synapse in state.synapses))

@@ -7,7 +7,7 @@ import dataclasses
 import jax
 from jaxtyping import Array, Key
 
-from blur.rule import Batch, Chain, Genome, Phase
+from blur.rule import Batch, Genome, Phase, Phases
 from blur.state import State
 
 
@@ -20,7 +20,7 @@ class Every(Phase):
     """
 
     period: int
-    phases: Chain
+    phases: Phases
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """That of the phases, by name."""
@@ -28,13 +28,13 @@ class Every(Phase):
 
     def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
         """Adds the phases' fields."""
-        return self.phases.extend_state(genome, state, key, spec)
+        return self.phases.init_state(genome, state, key, spec)
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Runs the phases or does nothing."""
         return jax.lax.cond(
             state.step % self.period == 0,
-            lambda before: self.phases.run(genome, before, batch).only(before),
+            lambda before: self.phases.apply(genome, before, batch).only(before),
             lambda before: before,
             state,
         )
@@ -42,4 +42,4 @@ class Every(Phase):
 
 def every(period: int, **phases: Phase) -> Every:
     """Runs the named phases, in order, in every `period`-th inner step, starting with the first."""
-    return Every(period, Chain(tuple(phases.items()), reads=(), output=State.only))
+    return Every(period, Phases(tuple(phases.items())))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,10 +23,12 @@ from blur.network.synapses import Synapse
 from blur.rule import Batch, Genome
 from blur.state import State
 
+StatisticsRule = Literal["support", "query"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Forward(LayerwisePhase):
-    """a_j^c ← σ(N(f a_j^c + η Σ_{i,d} w_ij^c ν^{dc} a_i^d)), layer by layer upwards; the bias neuron is 1 in every state.
+    """a_j^c ← σ(N(f a_j^c + η Σ_{i,d} w_ij^c ν^{dc} a_i^d)), layer by layer upwards; a bias neuron is 1 in every state.
 
     Genome: `transform` ν [states, states] (standard deviation `transform_scale`), `keep` f, `update` η; with
     normalisation `gain` and `shift` [states].
@@ -45,7 +48,7 @@ class Forward(LayerwisePhase):
     activation: str | Activation = "relu_tanh"
     last_activation: str | Activation = "tanh"
     normalise: bool = False
-    statistics: str = "support"
+    statistics: StatisticsRule = "support"
     synapse_view: SynapseNormalisation | None = None
     transform_scale: float = 0.3
 

@@ -1,7 +1,7 @@
 """Layers of multi-state neurons: how states mix, and how they cross a synapse.
 
 A layer is an array `[states, batch, neurons]` that carries its first non-zero states only (the input has one, an output
-that was shown its target two), so nothing is multiplied by zeros. A neuron at rest, before anything reached it, is None.
+that was shown its target two), so nothing is multiplied by zeros. A layer at rest, that nothing has reached, is None.
 """
 
 from __future__ import annotations

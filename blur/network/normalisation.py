@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from blur.network.synapses import Synapse
-from blur.rule import Genome
+from blur.rule import Batch, Genome, Phase
+from blur.state import State
 
 EPSILON = 1e-5
 """Added to the variance of a batch."""
@@ -71,3 +72,19 @@ class SynapseNormalisation:
         if backward is not None:
             backward = backward * (factor * jax.lax.rsqrt(jnp.sum(backward**2, axis=0) + SYNAPSE_EPSILON))
         return Synapse(synapse.forward * scale, None if synapse.bias is None else synapse.bias * scale, backward)
+
+
+@dataclasses.dataclass(frozen=True)
+class NormaliseSynapses(Phase):
+    """Normalises the synapses themselves, not only their use in a sweep, at the start of a step."""
+
+    rescale: bool = False
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """See `SynapseNormalisation`."""
+        return SynapseNormalisation(self.rescale).init_genome()
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Changes `synapses`."""
+        normalisation = SynapseNormalisation(self.rescale)
+        return state.replace(synapses=tuple(normalisation(genome, synapse) for synapse in state.synapses))

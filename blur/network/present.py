@@ -101,3 +101,14 @@ class Remember(Phase):
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """state.field ← neurons."""
         return state.replace(**{self.field: state.neurons})
+
+
+@dataclasses.dataclass(frozen=True)
+class Readout:
+    """The prediction: `scale` times the first state of the output neurons, `[batch, outputs]`."""
+
+    scale: float = 1.0
+
+    def __call__(self, state: State) -> Float[Array, "batch outputs"]:
+        """The outputs."""
+        return self.scale * state.neurons[-1][0]

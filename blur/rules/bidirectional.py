@@ -1,0 +1,96 @@
+"""BLUR: the bidirectional learned update rule (Sandler et al., ICML 2021)."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+from typing import Any, Literal
+
+from blur.network.backward import Backward
+from blur.network.forward import Forward, StatisticsRule
+from blur.network.hebbian import ApplyChange, Hebbian
+from blur.network.present import Feedback, PresentInput, Readout
+from blur.network.synapses import DenseSynapses
+from blur.rule import Chain, ChainRule, chain
+
+
+@dataclasses.dataclass(frozen=True)
+class Bidirectional(ChainRule):
+    """Neurons of k states, swept forward by inputs and backward by predictions and targets, and Hebbian synapses.
+
+    No loss and no gradient enters an inner step: prediction and target are both presented to the output layer, and what
+    the backward sweep makes of them is up to the genome (some tens of numbers, shared by all neurons and layers):
+
+      forward   a_j ← σ(N(f a_j + η Σ_i w_ij ν a_i))
+      backward  a_i ← σ(N(f a_i + η Σ_j v_ji μ a_j)), from (prediction, target, 0, …) on
+      synapses  w_ij ← f̃ w_ij + η̃ Σ_batch (ν̃ᵀ a_i)(μ̃ a_j), and v_ji likewise with transforms of its own
+
+    Other networks are other chains of the same phases (`blur.network`); this is the one the zoo is made of.
+
+    Attributes:
+      hidden: neurons of each hidden layer.
+      states: states k of a neuron and of a synapse.
+      activation: σ of hidden layers, both ways.
+      last_activation: σ of the output layer.
+      normalise: which sweeps are normalised over the batch, N.
+      statistics: those used to predict: of the last `support` batch, or of the `query` batch itself.
+      synapses: `separate` backward synapses, or `tied` to the forward ones.
+      reference_batch: None for Hebbian sums over the batch; else means times this number, for any batch size.
+      per_layer: None for one genome for all layers; else the number of synapse layers that each have their own.
+      readout_scale: outputs = scale · prediction state, as the fitness wants them (logits, for a last tanh).
+      transform_scale: standard deviation of the transforms ν, μ, ν̃, μ̃ of a random genome.
+      initial_update: η̃ of a random genome.
+    """
+
+    hidden: tuple[int, ...] = (64,)
+    states: int = 4
+    activation: str = "relu_tanh"
+    last_activation: str = "tanh"
+    normalise: Literal["none", "forward", "both"] = "both"
+    statistics: StatisticsRule = "support"
+    synapses: Literal["separate", "tied"] = "separate"
+    reference_batch: float | None = 128.0
+    per_layer: int | None = None
+    readout_scale: float = 4.0
+    transform_scale: float = 0.3
+    initial_update: float = -1e-3
+
+    def __post_init__(self) -> None:
+        if self.states < 2:
+            raise ValueError(f"states is {self.states}, but feedback needs at least 2: one prediction, one target")
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden is {self.hidden}; every hidden layer needs at least one neuron")
+
+    @cached_property
+    def chain(self) -> Chain:
+        """The phases: synapses, input, forward, feedback, backward, hebbian, apply."""
+        sweep: dict[str, Any] = {
+            "states": self.states,
+            "activation": self.activation,
+            "per_layer": self.per_layer,
+            "transform_scale": self.transform_scale,
+        }
+        separate = self.synapses == "separate"
+        return chain(
+            synapses=DenseSynapses(hidden=self.hidden, states=self.states, separate_backward=separate),
+            input=PresentInput(),
+            forward=Forward(
+                **sweep,
+                last_activation=self.last_activation,
+                normalise=self.normalise != "none",
+                statistics=self.statistics,
+            ),
+            feedback=Feedback(),
+            backward=Backward(**sweep, normalise=self.normalise == "both"),
+            hebbian=Hebbian(
+                states=self.states,
+                separate_backward=separate,
+                reference_batch=self.reference_batch,
+                per_layer=self.per_layer,
+                transform_scale=self.transform_scale,
+                initial_update=self.initial_update,
+            ),
+            apply=ApplyChange(per_layer=self.per_layer),
+            read=("input", "forward"),
+            output=Readout(self.readout_scale),
+        )
