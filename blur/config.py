@@ -15,6 +15,8 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
+from blur.messages import short
+
 Known: TypeAlias = Mapping[str, Any]
 """Names of the dataclasses and functions that a configuration may mention."""
 
@@ -150,7 +152,7 @@ def _restore_named(value: dict, annotation: Any, known: Known, path: str) -> Any
 def _look_up(name: Any, known: Known, path: str) -> Any:
     if not isinstance(name, str) or name not in known:
         raise ValueError(
-            f"{path} has the unknown type {_short(name)}; known are {sorted(known)}; pass known= for your own"
+            f"{path} has the unknown type {short(name)}; known are {sorted(known)}; pass known= for your own"
         )
     return known[name]
 
@@ -159,7 +161,7 @@ def _build(cls: type, fields: dict, known: Known, path: str) -> Any:
     """An instance of a dataclass from its fields' configurations."""
     expected = {field.name: field for field in _init_fields(cls)}
     if unknown := sorted(set(fields) - set(expected)):
-        raise ValueError(f"{path} ({cls.__name__}) has the unknown field {_short(unknown[0])}; known: {list(expected)}")
+        raise ValueError(f"{path} ({cls.__name__}) has the unknown field {short(unknown[0])}; known: {list(expected)}")
     missing = [name for name, field in expected.items() if name not in fields and not _has_default(field)]
     if missing:
         raise ValueError(f"{path} ({cls.__name__}) lacks the field {missing[0]!r}")
@@ -191,11 +193,5 @@ def _annotations(cls: type) -> dict[str, Any]:
 def _expect(fits: bool, value: Any, expected: Any, path: str) -> Any:
     if not fits:
         label = expected.__name__ if isinstance(expected, type) and not typing.get_args(expected) else expected
-        raise ValueError(f"{path} is {_short(value)}, expected {label}")
+        raise ValueError(f"{path} is {short(value)}, expected {label}")
     return value
-
-
-def _short(value: Any, limit: int = 60) -> str:
-    """A value for an error message: one line, not too long."""
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"

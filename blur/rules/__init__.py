@@ -1,0 +1,12 @@
+"""Update rules, one file per family, and the table of those that files and the command line may name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from blur.rules.bidirectional import Bidirectional
+from blur.rules.gradient import OptaxMLP
+from blur.rules.two_state_sgd import TwoStateSGD
+
+RULES: dict[str, Any] = {"Bidirectional": Bidirectional, "OptaxMLP": OptaxMLP, "TwoStateSGD": TwoStateSGD}
+"""Classes and functions that a rule's configuration may mention, by name. Only these are rebuilt from a file."""
