@@ -1,0 +1,71 @@
+"""Drawing examples for episodes on the device: which ones, in which order, from which key."""
+
+from __future__ import annotations
+
+import math
+from typing import get_args
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, Key
+
+from blur.tasks.task import Split
+
+SPLITS: tuple[str, ...] = get_args(Split)
+
+_ROUNDS = 4
+
+
+def split_key(key: Key[Array, ""], split: Split) -> Key[Array, ""]:
+    """A key of the split's own: the same episode key gives unrelated draws in different splits.
+
+    Raises:
+      ValueError: `split` is not one of `train`, `validation` and `test`.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split {split!r} is unknown; expected one of {', '.join(SPLITS)}")
+    return jax.random.fold_in(key, SPLITS.index(split))
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raises ValueError, naming the size, unless every size is at least 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} is {size}; expected at least 1")
+
+
+def draw_indices(key: Key[Array, ""], pool: int, count: int) -> Int[Array, "count"]:
+    """`count` indices in random order from 0 … pool − 1, int32.
+
+    Without replacement while the pool lasts; a longer draw goes through the pool again, each time in a new order, as
+    epochs do. Costs O(count + √pool), so it never touches the whole pool.
+    """
+    epochs = -(-count // pool)
+    draws = jax.vmap(lambda k: _distinct(k, pool, min(count, pool)))(jax.random.split(key, epochs))
+    return draws.reshape(-1)[:count]
+
+
+def _distinct(key: Key[Array, ""], pool: int, count: int) -> Int[Array, "count"]:
+    """The first `count` values of a pseudo-random permutation of 0 … pool − 1.
+
+    A Feistel network with random round functions on Z_a × Z_b, a·b ≥ pool, a ≈ b ≈ √pool (Luby & Rackoff, 1988).
+    Values outside the pool are sent through again until they fall inside, which keeps it a permutation (cycle walking:
+    Black & Rogaway, 2002).
+    """
+    a = math.isqrt(pool - 1) + 1
+    b = -(-pool // a)
+    left_key, right_key = jax.random.split(key)
+    left_shifts = jax.random.randint(left_key, (_ROUNDS, b), 0, a)
+    right_shifts = jax.random.randint(right_key, (_ROUNDS, a), 0, b)
+
+    def permute(index: Array) -> Array:
+        left, right = index // b, index % b
+        for left_shift, right_shift in zip(left_shifts, right_shifts, strict=True):
+            left = (left + left_shift[right]) % a
+            right = (right + right_shift[left]) % b
+        return left * b + right
+
+    def walk(index: Array) -> Array:
+        return jnp.where(index < pool, index, permute(index))
+
+    return jax.lax.while_loop(lambda i: jnp.any(i >= pool), walk, permute(jnp.arange(count, dtype=jnp.int32)))

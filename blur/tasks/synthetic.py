@@ -1,0 +1,57 @@
+"""Tasks whose examples are made up on the spot, endlessly: every episode draws a law, then examples from it."""
+
+from __future__ import annotations
+
+import abc
+
+import jax
+from jaxtyping import Array, Float, Key, PyTree
+
+from blur.rule import Batch, Episode, make_batch
+from blur.tasks.sampling import check_sizes, split_key
+from blur.tasks.task import Split
+
+
+class SyntheticTask(abc.ABC):
+    """A task defined by a random law of one episode and the examples that follow it.
+
+    Subclasses are frozen dataclasses registered as pytrees. The splits are three independent streams of episodes.
+    """
+
+    fixed_support: bool = False
+    """Present one support batch again at every inner step, instead of a stream of fresh ones."""
+
+    @abc.abstractmethod
+    def draw_law(self, key: Key[Array, ""]) -> PyTree:
+        """What all examples of one episode share, such as the weights of a regression."""
+
+    @abc.abstractmethod
+    def draw_examples(
+        self, law: PyTree, key: Key[Array, ""], count: int
+    ) -> tuple[Float[Array, "count inputs"], Float[Array, "count outputs"]]:
+        """`count` independent examples that follow the law: inputs and targets."""
+
+    def sample(
+        self,
+        key: Key[Array, ""],
+        *,
+        unroll: int,
+        batch_size: int,
+        split: Split = "train",
+        query_size: int | None = None,
+    ) -> Episode:
+        """A random episode; see `Task.sample`. Support and query follow the same law, independently."""
+        query_size = batch_size if query_size is None else query_size
+        check_sizes(unroll=unroll, batch_size=batch_size, query_size=query_size)
+        law_key, support_key, query_key = jax.random.split(split_key(key, split), 3)
+        law = self.draw_law(law_key)
+        query = make_batch(*self.draw_examples(law, query_key, query_size))
+        if self.fixed_support:
+            return Episode(make_batch(*self.draw_examples(law, support_key, batch_size)), query, steps=unroll)
+        support = make_batch(*self.draw_examples(law, support_key, unroll * batch_size))
+        return Episode(_as_stream(support, unroll), query)
+
+
+def _as_stream(batch: Batch, unroll: int) -> Batch:
+    """One large batch cut into `unroll` equal ones."""
+    return jax.tree.map(lambda leaf: leaf.reshape(unroll, -1, *leaf.shape[1:]), batch)
