@@ -1,0 +1,9 @@
+"""The outer loop: what changes genomes so that learning with them goes better."""
+
+from __future__ import annotations
+
+from blur.meta.config import MetaTraining, make_outer
+from blur.meta.setting import Setting
+from blur.meta.train import MetaTrainResult, meta_train
+
+__all__ = ["MetaTrainResult", "MetaTraining", "Setting", "make_outer", "meta_train"]

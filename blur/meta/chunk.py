@@ -1,0 +1,47 @@
+"""The hot loop: many meta-steps of all candidates in one dispatch."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, Key, PyTree
+
+from blur.meta.mapping import Mapping, mapped
+from blur.meta.objective import Metrics
+from blur.meta.outer import Outer
+from blur.meta.schedule import CHUNK_CAPACITY
+from blur.meta.setting import Setting
+
+
+@functools.partial(jax.jit, static_argnames=("outer", "mapping"))
+def run_chunk(
+    outer: Outer,
+    mapping: Mapping,
+    setting: Setting,
+    states: PyTree,
+    held: PyTree,
+    keys: Key[Array, "candidates"],
+    first: Int[Array, ""] | int,
+    length: Int[Array, ""] | int,
+) -> tuple[PyTree, PyTree, Metrics]:
+    """Meta-steps `first … first + length − 1` of every candidate on one setting.
+
+    `first` and `length` are traced: one compilation serves every chunk on a setting.
+
+    Returns:
+      The outer states, what is held, and metrics `[candidates, CHUNK_CAPACITY]`, of which the first `length` count.
+    """
+
+    def candidate(state: PyTree, held: PyTree, key: Key[Array, ""]) -> tuple[PyTree, PyTree, Metrics]:
+        def body(i: Int[Array, ""], carry: tuple) -> tuple:
+            state, held, metrics = carry
+            state, held, new = outer.step(state, held, key, first + i, setting)
+            return state, held, jax.tree.map(lambda rows, row: rows.at[i].set(row), metrics, new)
+
+        new = jax.eval_shape(outer.step, state, held, key, jnp.asarray(first), setting)[2]
+        empty = jax.tree.map(lambda leaf: jnp.zeros((CHUNK_CAPACITY, *leaf.shape), leaf.dtype), new)
+        return jax.lax.fori_loop(0, length, body, (state, held, empty))
+
+    return mapped(candidate, mapping)(states, held, keys)

@@ -1,0 +1,94 @@
+"""The configuration of a meta-training run, and the outer optimiser that it describes."""
+
+import dataclasses
+import difflib
+
+from blur.meta.evolution import STRATEGIES, TRUNCATED, EvolutionOuter, Strategy
+from blur.meta.gradient import GradientOuter
+from blur.meta.mapping import Mapping
+from blur.meta.objective import NanPolicy, Objective
+from blur.meta.optimiser import OPTIMISERS, Optimiser
+from blur.meta.outer import Outer
+from blur.meta.truncated import TruncatedOuter
+
+SMALL_STEPS = ("Open_ES", *TRUNCATED)
+"""Strategies that estimate a gradient without adapting their std, which therefore has to be small."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MetaTraining:
+    """How a genome is meta-trained.
+
+    Attributes:
+      outer: what changes genomes: an optax optimiser (adam, adamw, lion, sgd, …) or an evosax strategy (CMA_ES,
+        Open_ES, SNES, PersistentES, NoiseReuseES, …).
+      meta_steps: length of the run, and of the cosine decay of the outer learning rate.
+      candidates: random genomes that are meta-trained side by side; the best on validation episodes wins.
+      episodes: episodes per genome and meta-step.
+      fitness: what is minimised: cross_entropy, l2, l2_class_weighted or error_rate (evolution only); by default
+        cross_entropy, or l2 in regression.
+      learning_rate: of the outer optimiser, at first.
+      clip: largest global norm of a meta-gradient.
+      population: members per generation of an evolution strategy.
+      std: their initial standard deviation; by default 0.1, or 0.03 where the strategy never adapts it.
+      truncation: inner steps per meta-step of PersistentES and NoiseReuseES; it divides the unroll.
+      nan_policy: what a diverged episode counts: the worst finite loss (penalise), nothing (skip), or the end (raise).
+      remat: recompute inner steps in the backward pass: less memory and, on CPUs, less time.
+      mapping: how episodes, populations and candidates are mapped: at once (vmap), in a loop (map), or as the device
+        likes (auto).
+      validation_every: meta-steps between two looks at the validation episodes; the last meta-step always has one.
+      validation_episodes: how many episodes a look takes, the same ones every time.
+      seed: everything random in the run follows from it.
+
+    Raises:
+      ValueError: a number that has to be positive is not.
+    """
+
+    outer: str = "adam"
+    meta_steps: int = 2000
+    candidates: int = 4
+    episodes: int = 1
+    fitness: str | None = None
+    learning_rate: float = 1e-2
+    clip: float = 1.0
+    population: int = 32
+    std: float | None = None
+    truncation: int = 5
+    nan_policy: NanPolicy = "penalise"
+    remat: bool = True
+    mapping: Mapping = "auto"
+    validation_every: int = 200
+    validation_episodes: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("meta_steps", "candidates", "learning_rate", "clip", "validation_every", "validation_episodes"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected a positive number")
+
+
+def make_outer(config: MetaTraining) -> Outer:
+    """The outer optimiser that a configuration describes.
+
+    Raises:
+      ValueError: an unknown name, or an option that does not fit the others.
+    """
+    objective = Objective(config.fitness, config.episodes, config.nan_policy, config.remat, config.mapping)
+    adam = Optimiser("adam", config.learning_rate, config.meta_steps, config.clip)
+    if config.outer in OPTIMISERS:
+        return GradientOuter(objective, dataclasses.replace(adam, name=config.outer))
+    if config.outer not in STRATEGIES:
+        raise ValueError(_unknown(config.outer))
+    std = config.std or (0.03 if config.outer in SMALL_STEPS else 0.1)
+    strategy = Strategy(config.outer, config.population, std, adam)
+    if config.outer in TRUNCATED:
+        return TruncatedOuter(objective, strategy, config.truncation)
+    return EvolutionOuter(objective, strategy)
+
+
+def _unknown(name: str) -> str:
+    """One line about a name that is neither an optimiser nor a strategy."""
+    known = {known.lower(): known for known in (*OPTIMISERS, *STRATEGIES)}
+    close = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=3)]
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known.values())}"
+    return f"unknown outer optimiser {name!r}; {hint}"

@@ -1,0 +1,41 @@
+"""The interface of everything that improves a genome: one meta-step at a time."""
+
+from __future__ import annotations
+
+import abc
+
+from jaxtyping import Array, Int, Key, PyTree
+
+from blur.meta.objective import Metrics
+from blur.meta.setting import Setting
+from blur.rule import Genome, UpdateRule
+
+
+class Outer(abc.ABC):
+    """An optimiser of genomes. Implementations are frozen dataclasses: static, hashable, compared by value.
+
+    The methods are pure and safe under `jit`, `vmap` and loops. Two pytrees carry everything from one meta-step to the
+    next: the *outer state*, shared by all settings, and what is *held* of the inner loop, for each setting its own.
+    """
+
+    @abc.abstractmethod
+    def init(self, key: Key[Array, ""], genome: Genome, rule: UpdateRule) -> PyTree:
+        """The outer state that starts from `genome`."""
+
+    @abc.abstractmethod
+    def step(
+        self, state: PyTree, held: PyTree, key: Key[Array, ""], index: Int[Array, ""], setting: Setting
+    ) -> tuple[PyTree, PyTree, Metrics]:
+        """One meta-step. `key` is the run's; everything random follows from it and the meta-step's `index`."""
+
+    @abc.abstractmethod
+    def genomes(self, state: PyTree, rule: UpdateRule) -> tuple[Genome, ...]:
+        """The genomes that may be kept: the current one first."""
+
+    def hold(self, genome: Genome, key: Key[Array, ""], setting: Setting) -> PyTree:
+        """What is held before the first meta-step on a setting; nothing by default."""
+        return ()
+
+    def period(self, setting: Setting) -> int:
+        """Meta-steps that have to follow one another on this setting."""
+        return 1

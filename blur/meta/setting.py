@@ -1,0 +1,74 @@
+"""What one meta-step plays: a rule on a task, for so many inner steps of so many examples."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+from jaxtyping import Array, Key
+
+from blur.rule import Episode, Genome, UpdateRule
+from blur.tasks.task import Split, Task
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A rule on a task. A pytree: the task's arrays are leaves, so that `jit` takes data as arguments.
+
+    Attributes:
+      rule: what learns.
+      task: where its episodes come from.
+      unroll: inner steps per episode.
+      batch_size: examples per inner step, and in the query.
+      weight: how often this setting is drawn, relative to the others of a mixture.
+
+    Raises:
+      ValueError: `unroll`, `batch_size` or `weight` is not positive.
+    """
+
+    rule: UpdateRule = dataclasses.field(metadata={"static": True})
+    task: Task
+    unroll: int = dataclasses.field(default=10, metadata={"static": True})
+    batch_size: int = dataclasses.field(default=128, metadata={"static": True})
+    weight: float = dataclasses.field(default=1.0, metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        for name in ("unroll", "batch_size", "weight"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} of a setting is {getattr(self, name)}; expected a positive number")
+
+    def sample(self, key: Key[Array, ""], split: Split = "train") -> Episode:
+        """A random episode of the task with this setting's sizes."""
+        return self.task.sample(key, unroll=self.unroll, batch_size=self.batch_size, split=split)
+
+
+def genome_shapes(rule: UpdateRule) -> Genome:
+    """Shapes and dtypes of a rule's genome: `jax.ShapeDtypeStruct`s in its structure."""
+    return jax.eval_shape(rule.init_genome, jax.random.key(0))
+
+
+def check_same_genome(expected: Genome, given: Genome, *, names: tuple[str, str]) -> None:
+    """Raises ValueError, naming the first leaf that differs, unless both genomes have the same leaves and shapes."""
+    first, second = (_shapes_by_path(genome) for genome in (expected, given))
+    for path in [*first, *second]:
+        if first.get(path) != second.get(path):
+            shapes = " and ".join(
+                f"{name} has {shapes.get(path, 'nothing')}" for name, shapes in zip(names, (first, second), strict=True)
+            )
+            raise ValueError(f"the genomes differ at {path or 'the root'}: {shapes}; expected the same genome in both")
+
+
+def check_settings(settings: Sequence[Setting]) -> None:
+    """Raises ValueError unless there is a setting, and all of them share one genome's structure."""
+    if not settings:
+        raise ValueError("no setting was given; expected at least one Setting(rule, task)")
+    shapes = [genome_shapes(setting.rule) for setting in settings]
+    for number, other in enumerate(shapes[1:], start=1):
+        check_same_genome(shapes[0], other, names=("setting 0", f"setting {number}"))
+
+
+def _shapes_by_path(genome: Genome) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_flatten_with_path(genome)[0]
+    return {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves}

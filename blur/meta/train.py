@@ -1,0 +1,268 @@
+"""Meta-training: from random genomes to the best one found."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from blur.config import Known, to_config
+from blur.meta.chunk import run_chunk
+from blur.meta.config import MetaTraining, make_outer
+from blur.meta.interruption import Interruption
+from blur.meta.objective import Objective
+from blur.meta.outer import Outer
+from blur.meta.progress import ProgressMeter
+from blur.meta.run_folder import Record, RunFolder, history, plot_learning_curve
+from blur.meta.run_state import RunKeys, RunState, initial_run_state, run_keys
+from blur.meta.schedule import draw_settings, next_length, same_setting
+from blur.meta.setting import Setting, check_same_genome, check_settings, genome_shapes
+from blur.meta.validation import contenders, keep_best, validate_mixture
+from blur.rule import Genome
+
+DEFAULTS = MetaTraining()
+
+CHECKPOINT_SECONDS = 60.0
+"""Wall time between two checkpoints; the end and an interruption always make one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MetaTrainResult:
+    """What a run found.
+
+    Attributes:
+      genome: the best genome on the validation episodes.
+      fitness: its fitness there.
+      accuracy: its accuracy there; NaN in regression.
+      candidate: which candidate it came from.
+      meta_step: after how many meta-steps it was found.
+      history: what happened on the way; see `blur.meta.run_folder.history`.
+    """
+
+    genome: Genome
+    fitness: float
+    accuracy: float
+    candidate: int
+    meta_step: int
+    history: dict[str, np.ndarray]
+
+
+def meta_train(
+    settings: Setting | Sequence[Setting],
+    config: MetaTraining = DEFAULTS,
+    *,
+    init: Genome | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    known: Known | None = None,
+    progress: bool = True,
+) -> MetaTrainResult:
+    """Meta-trains genomes side by side and returns the one that does best on validation episodes.
+
+    The same settings and configuration give the same numbers, whether or not the run was interrupted and resumed.
+
+    Args:
+      settings: one setting, or a mixture whose rules share one genome; each meta-step draws one by weight.
+      config: everything else that the result depends on.
+      init: a genome that all candidates start from, instead of random ones.
+      out: a folder for configuration, metrics, checkpoints, genome and learning curve; None writes nothing.
+      resume: continue the run in `out`.
+      known: classes and functions of the rules that are not in `blur.rules.RULES`, by name; needed with `out`.
+      progress: show progress on stderr.
+
+    Raises:
+      ValueError: settings, configuration, `init` or `out` do not fit.
+      FileNotFoundError: there is no run to resume.
+      FloatingPointError: an episode diverged under the policy `raise`.
+      KeyboardInterrupt: Ctrl-C or SIGTERM came; with `out`, the run was saved first.
+    """
+    settings = [settings] if isinstance(settings, Setting) else list(settings)
+    check_settings(settings)
+    if init is not None:
+        check_same_genome(genome_shapes(settings[0].rule), init, names=("the rule", "init"))
+        init = jax.tree.map(jnp.asarray, init)
+    if resume and out is None:
+        raise ValueError("resume is set, but out is not: which run should be resumed?")
+    run = _Run(settings, config, make_outer(config), known)
+    state = initial_run_state(settings, run.outer, run.keys, init)
+    folder = None if out is None else RunFolder(out, run.description(), resume=resume)
+    records: list[Record] = []
+    if folder is not None:
+        state, records = folder.restore(state)
+    try:
+        return run.to_end(state, records, folder, progress)
+    finally:
+        if folder is not None:
+            folder.close()
+
+
+class _Run:
+    """A run's fixed parts, and its loop over chunks."""
+
+    def __init__(self, settings: list[Setting], config: MetaTraining, outer: Outer, known: Known | None):
+        self.settings, self.config, self.outer, self.known = settings, config, outer, known
+        self.keys: RunKeys = run_keys(config.seed, config.candidates)
+        periods = [outer.period(setting) for setting in settings]
+        self.drawn = draw_settings(settings, periods, config.meta_steps, config.seed)
+        self.validation = Objective(config.fitness, config.validation_episodes, mapping=config.mapping)
+
+    def to_end(
+        self, state: RunState, records: list[Record], folder: RunFolder | None, progress: bool
+    ) -> MetaTrainResult:
+        """Runs chunks until all meta-steps are done or a signal comes."""
+        done, length, met = int(state.meta_step), 1, set[int]()
+        saved = time.monotonic()
+        with Interruption() as interruption, ProgressMeter(self.config.meta_steps, done, show=progress) as meter:
+            while done < self.config.meta_steps:
+                stop = min(done + length, self._next_validation(done))
+                start = time.perf_counter()
+                state, new = self._advance(state, done, stop)
+                if met.issuperset(self.drawn[done:stop].tolist()):  # else most of the time was compilation
+                    length = next_length(length, stop - done, time.perf_counter() - start)
+                met.update(self.drawn[done:stop].tolist())
+                self._report(new, done, stop, meter)
+                records += new
+                done = stop
+                if done == self._next_validation(done - 1):
+                    state, look = self._validate(state, done)
+                    records.append(look)
+                if folder is not None and (interruption.requested or time.monotonic() - saved > CHECKPOINT_SECONDS):
+                    self._save(folder, state, records)
+                    saved = time.monotonic()
+                if interruption.requested and done < self.config.meta_steps:
+                    break
+        if done < self.config.meta_steps:
+            where = f"; resume with --resume --out {folder.path}" if folder else ", nothing was saved: there is no out"
+            print(f"interrupted after {done} of {self.config.meta_steps} meta-steps{where}", file=sys.stderr)
+            raise KeyboardInterrupt
+        return self._finish(state, records, folder)
+
+    def _next_validation(self, done: int) -> int:
+        """The first meta-step after `done` that is followed by a validation."""
+        every = self.config.validation_every
+        return min((done // every + 1) * every, self.config.meta_steps)
+
+    def _advance(self, state: RunState, start: int, stop: int) -> tuple[RunState, list[Record]]:
+        """Meta-steps `start … stop − 1`, one dispatch for each stretch on one setting."""
+        states, held, pending = state.states, list(state.held), []
+        for number, first, length in same_setting(self.drawn, start, stop):
+            states, held[number], metrics = run_chunk(
+                self.outer,
+                self.config.mapping,
+                self.settings[number],
+                states,
+                held[number],
+                self.keys.steps,
+                first,
+                length,
+            )
+            pending.append((number, first, length, metrics))
+        new = [record for stretch in pending for record in _records(*stretch)]
+        state = dataclasses.replace(state, states=states, held=tuple(held), meta_step=jnp.asarray(stop))
+        return state, new
+
+    def _validate(self, state: RunState, done: int) -> tuple[RunState, Record]:
+        genomes = contenders(self.outer, self.settings[0].rule, state.states)
+        fitness, accuracy = validate_mixture(self.validation, self.settings, genomes, self.keys.validation)
+        candidates = self.config.candidates
+        kept = keep_best(state.kept, genomes, fitness, accuracy, candidates=candidates, meta_step=done)
+        look = {
+            "meta_step": done,
+            "validation_fitness": fitness[:candidates].tolist(),
+            "validation_accuracy": accuracy[:candidates].tolist(),
+        }
+        return dataclasses.replace(state, kept=kept), look
+
+    def _report(self, new: list[Record], done: int, stop: int, meter: ProgressMeter) -> None:
+        arrays = {name: np.array([record[name] for record in new]) for name in ("fitness", "accuracy", "diverged")}
+        if self.config.nan_policy == "raise" and arrays["diverged"].any():
+            step, candidate = np.argwhere(arrays["diverged"])[0]
+            raise FloatingPointError(
+                f"an episode of candidate {candidate} diverged at meta-step {done + step + 1}; the policy penalise or "
+                "skip would go on"
+            )
+        meter.update(stop, arrays["fitness"], arrays["accuracy"], int(arrays["diverged"].sum()))
+
+    def _save(self, folder: RunFolder, state: RunState, records: list[Record]) -> None:
+        folder.append(records)
+        folder.save(int(state.meta_step), state)
+
+    def _finish(self, state: RunState, records: list[Record], folder: RunFolder | None) -> MetaTrainResult:
+        kept = state.kept
+        result = MetaTrainResult(
+            kept.genome,
+            float(kept.fitness),
+            float(kept.accuracy),
+            int(kept.candidate),
+            int(kept.meta_step),
+            history(records),
+        )
+        if folder is not None:
+            self._save(folder, state, records)
+            self._save_genome(folder, result)
+            plot_learning_curve(folder.path / "learning_curve.png", result.history, self.fitness_name)
+        return result
+
+    def _save_genome(self, folder: RunFolder, result: MetaTrainResult) -> None:
+        from blur.genome_io import save_genome
+
+        measured = {"validation_fitness": result.fitness}
+        if np.isfinite(result.accuracy):
+            measured["validation_accuracy"] = result.accuracy
+        save_genome(
+            folder.path / "genome.safetensors",
+            self.settings[0].rule,
+            result.genome,
+            known=self.known,
+            meta_training=self.description()["meta_training"],
+            data={"settings": self.description()["settings"]},
+            metrics=measured,
+        )
+
+    @property
+    def fitness_name(self) -> str:
+        """What the fitness is called."""
+        return self.config.fitness or "fitness"
+
+    def description(self) -> dict[str, Any]:
+        """The resolved configuration as JSON values."""
+        from blur.rules import RULES
+
+        known = {**RULES, **(self.known or {})}
+        settings = [_describe(setting, known) for setting in self.settings]
+        return {"settings": settings, "meta_training": dataclasses.asdict(self.config)}
+
+
+def _describe(setting: Setting, known: Known) -> dict[str, Any]:
+    """A setting as JSON values; of its task, what it is called and all plain fields."""
+    task = setting.task
+    plain = {name: value for name, value in vars(task).items() if isinstance(value, bool | int | float | str)}
+    return {
+        "rule": to_config(setting.rule, known, "rule"),
+        "task": {**plain, "name": task.name, "kind": task.kind, "inputs": task.inputs, "outputs": task.outputs},
+        "unroll": setting.unroll,
+        "batch_size": setting.batch_size,
+        "weight": setting.weight,
+    }
+
+
+def _records(number: int, first: int, length: int, metrics: Any) -> list[Record]:
+    """One record per meta-step of a stretch."""
+    fitness, accuracy, diverged = (np.asarray(leaf)[:, :length].T.tolist() for leaf in metrics)
+    return [
+        {
+            "meta_step": first + i + 1,
+            "setting": number,
+            "fitness": fitness[i],
+            "accuracy": accuracy[i],
+            "diverged": diverged[i],
+        }
+        for i in range(length)
+    ]

@@ -1,0 +1,129 @@
+"""Meta-training by evolution on truncated unrolls: persistent and noise-reuse evolution strategies.
+
+A *life* is one episode of `unroll` inner steps, lived in pieces of `truncation` steps, one per meta-step. Between
+meta-steps the learners' states are held; the genome changes under them. A meta-step's fitness is the loss on the
+life's query after its own piece alone. Both members of an antithetic pair live the same episodes.
+
+Sources: Vicol et al. 2021 (arXiv 2112.13835); Li et al. 2023 (arXiv 2304.12180).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, Key, PyTree
+
+from blur.inner_loop import unroll
+from blur.meta.evolution import Strategy, initial_state
+from blur.meta.mapping import mapped
+from blur.meta.objective import MEMBERS_AT_ONCE, Metrics, Objective, Score, score, summarise
+from blur.meta.outer import Outer
+from blur.meta.setting import Setting
+from blur.rule import Batch, Episode, Genome, UpdateRule, batch_spec
+
+
+@dataclasses.dataclass(frozen=True)
+class TruncatedOuter(Outer):
+    """PersistentES or NoiseReuseES, holding the learners' states between truncations.
+
+    Attributes:
+      objective: what is minimised; its episodes are lives per member.
+      strategy: how to build the strategy.
+      truncation: inner steps per meta-step; it has to divide the unroll.
+    """
+
+    objective: Objective
+    strategy: Strategy
+    truncation: int
+
+    def init(self, key: Key[Array, ""], genome: Genome, rule: UpdateRule) -> PyTree:
+        """See `Outer.init`."""
+        return initial_state(self.strategy, key, genome, rule)
+
+    def hold(self, genome: Genome, key: Key[Array, ""], setting: Setting) -> PyTree:
+        """The learners' states at the start of a life: leading axes `[population, episodes]`."""
+        population = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (self.strategy.population, *leaf.shape)), genome)
+        return self._newborn(population, self._life_keys(key), setting)
+
+    def period(self, setting: Setting) -> int:
+        """Meta-steps per life.
+
+        Raises:
+          ValueError: the truncation does not divide the unroll.
+        """
+        if self.truncation < 1 or setting.unroll % self.truncation:
+            raise ValueError(
+                f"truncation {self.truncation} does not divide the unroll {setting.unroll}; "
+                "expected a whole number of truncations per episode"
+            )
+        return setting.unroll // self.truncation
+
+    def step(
+        self, state: PyTree, held: PyTree, key: Key[Array, ""], index: Int[Array, ""], setting: Setting
+    ) -> tuple[PyTree, PyTree, Metrics]:
+        """See `Outer.step`."""
+        strategy, params = self.strategy.build(setting.rule)
+        params = params.replace(T=setting.unroll, K=self.truncation)
+        lived = state.inner_step_counter
+        ask_key, tell_key = jax.random.split(jax.random.fold_in(key, index))
+        keys = self._life_keys(jax.random.fold_in(key, index - lived // self.truncation))
+        population, state = strategy.ask(ask_key, state, params)
+        held = jax.lax.cond(lived == 0, lambda: self._newborn(population, keys, setting), lambda: held)
+        held, scores = self._live(population, held, keys, lived, setting)
+        fitness, metrics = summarise(self.objective, scores)
+        state, _ = strategy.tell(tell_key, population, fitness, state, params)
+        return state, held, metrics
+
+    def genomes(self, state: PyTree, rule: UpdateRule) -> tuple[Genome, ...]:
+        """The mean."""
+        return (self.strategy.build(rule)[0].get_mean(state),)
+
+    def _life_keys(self, key: Key[Array, ""]) -> Key[Array, "population episodes 2"]:
+        """Keys of every member's episodes and learners; members i and i + population/2 share theirs."""
+        pairs = jax.random.split(key, (self.strategy.population // 2, self.objective.episodes, 2))
+        return jnp.concatenate([pairs, pairs])
+
+    def _newborn(self, population: Genome, keys: Key[Array, "population episodes 2"], setting: Setting) -> PyTree:
+        def one(genome: Genome, keys: Key[Array, "2"]) -> PyTree:
+            spec = batch_spec(jax.eval_shape(setting.sample, keys[0]))
+            return setting.rule.init_state(genome, keys[1], spec)
+
+        return self._over_learners(one)(population, keys)
+
+    def _live(
+        self,
+        population: Genome,
+        held: PyTree,
+        keys: Key[Array, "population episodes 2"],
+        lived: Int[Array, ""],
+        setting: Setting,
+    ) -> tuple[PyTree, Score]:
+        """The learners' states after one more truncation, and how they score then."""
+
+        def one(genome: Genome, keys: Key[Array, "2"], learner: PyTree) -> tuple[PyTree, Score]:
+            episode = setting.sample(keys[0])
+            support, steps = piece(episode, lived, self.truncation)
+            learner, _ = unroll(setting.rule, genome, learner, support, steps)
+            outputs = setting.rule.predict(genome, learner, episode.query.inputs)
+            return learner, score(self.objective, setting, outputs, episode.query)
+
+        return self._over_learners(one)(population, keys, held)
+
+    def _over_learners(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function(genome, …)` over `[population, episodes]`; the genome has the first axis alone."""
+
+        def member(genome: Genome, *arguments: PyTree) -> PyTree:
+            return mapped(lambda *each: function(genome, *each), self.objective.mapping)(*arguments)
+
+        return mapped(member, self.objective.mapping, batch_size=MEMBERS_AT_ONCE)
+
+
+def piece(episode: Episode, start: Int[Array, ""], length: int) -> tuple[Batch, int | None]:
+    """The support of inner steps `start` … `start + length − 1`, and `unroll`'s `steps` for it."""
+    if episode.steps is not None:
+        return episode.support, length
+    return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length), episode.support), None
