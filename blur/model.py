@@ -1,0 +1,245 @@
+"""A genome at work on one's own data: train a network with it, predict with the network."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+from numpy.typing import ArrayLike, NDArray
+
+from blur.inner_loop import unroll as run_inner_steps
+from blur.rule import Batch, Genome, UpdateRule, make_batch
+
+DEFAULT_BATCH = 128
+CHUNK_NUMBERS = 2**24
+"""Input numbers that are on the device at once, in training and in predicting."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Standardisation:
+    """x ↦ (x − mean) / std, statistics `[features]` in float32."""
+
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+
+    def apply(self, values: NDArray) -> NDArray[np.float32]:
+        """Standardised float32 values `[…, features]`."""
+        return ((values - self.mean) / self.std).astype(np.float32)
+
+    def undo(self, values: NDArray) -> NDArray[np.float32]:
+        """The inverse of `apply`."""
+        return (values * self.std + self.mean).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A network that a genome has trained; made by `train`, kept by `save_model`.
+
+    Attributes:
+      rule: the update rule.
+      genome: its meta-parameters.
+      state: the learned state.
+      shape: of one example's input, as the user gives it: `(features,)` or an image's `(height, width, …)`.
+      inputs: statistics of the training inputs.
+      labels: the classes in the order of the outputs; None in regression.
+      targets: statistics of the training targets in regression; None in classification.
+      batch_size: examples per inner step, which the state's shapes may depend on.
+    """
+
+    rule: UpdateRule
+    genome: Genome
+    state: PyTree
+    shape: tuple[int, ...]
+    inputs: Standardisation
+    labels: tuple[Any, ...] | None
+    targets: Standardisation | None
+    batch_size: int
+
+    @property
+    def features(self) -> int:
+        """Numbers per example."""
+        return math.prod(self.shape)
+
+    @property
+    def outputs(self) -> int:
+        """Numbers per prediction: one per class, or the targets' width."""
+        return len(self.labels or ()) if self.targets is None else len(self.targets.mean)
+
+
+def train(
+    rule: UpdateRule,
+    genome: Genome,
+    inputs: ArrayLike,
+    labels: ArrayLike,
+    *,
+    unroll: int = 50,
+    batch_size: int | None = None,
+    seed: int = 0,
+) -> Model:
+    """Trains a fresh network with a genome on arrays.
+
+    Inputs are standardised: feature vectors feature by feature, images with one mean and one standard deviation for all
+    pixels. The examples are shuffled anew in every epoch. Integer, boolean and string labels are classes, presented as
+    ±1 one-hot targets; floating-point labels are regression targets, standardised too.
+
+    Args:
+      rule: the update rule; a trained genome works with other hidden sizes: `dataclasses.replace(rule, hidden=(128,))`.
+      genome: its meta-parameters.
+      inputs: `[examples, features]` or images `[examples, height, width, …]`.
+      labels: `[examples]` classes, or `[examples]` or `[examples, outputs]` floating-point targets.
+      unroll: inner steps.
+      batch_size: examples per inner step; by default 128, or all examples where there are fewer.
+      seed: decides the initial network and the order of the examples.
+
+    Raises:
+      ValueError: arrays that do not fit each other, are empty or not finite; sizes that are not positive; or training
+        diverged.
+    """
+    examples, labels = _checked_inputs(inputs), np.asarray(labels)
+    if len(labels) != len(examples):
+        raise ValueError(f"there are {len(examples)} inputs but {len(labels)} labels; expected as many")
+    batch_size = min(DEFAULT_BATCH, len(examples)) if batch_size is None else batch_size
+    if unroll < 1 or not 1 <= batch_size <= len(examples):
+        raise ValueError(
+            f"unroll is {unroll} and batch_size {batch_size}; expected at least 1, and no more than the "
+            f"{len(examples)} examples in a batch"
+        )
+    input_statistics = _input_statistics(examples)
+    targets, classes, target_statistics = _targets(labels)
+    flat = input_statistics.apply(examples.reshape(len(examples), -1))
+    state = _learn_all(rule, genome, flat, targets, unroll, batch_size, seed)
+    shape = examples.shape[1:]
+    return Model(rule, genome, state, shape, input_statistics, classes, target_statistics, batch_size)
+
+
+def predict(model: Model, inputs: ArrayLike) -> NDArray:
+    """Labels in classification, targets in regression, of many examples or of one.
+
+    Args:
+      model: what `train` or `load_model` returned.
+      inputs: `[examples, *model.shape]`, or one example `model.shape`, which gives a prediction without the first axis.
+
+    Raises:
+      ValueError: inputs of another shape, or not finite.
+    """
+    outputs = predict_outputs(model, inputs)
+    if model.targets is None:
+        return np.asarray(model.labels)[np.argmax(outputs, axis=-1)]
+    values = model.targets.undo(outputs)
+    return values[..., 0] if model.outputs == 1 else values
+
+
+def predict_outputs(model: Model, inputs: ArrayLike) -> NDArray[np.float32]:
+    """The network's outputs `[examples, outputs]` (`[outputs]` for one example), before labels are made of them."""
+    inputs = np.asarray(inputs)
+    single = inputs.shape == model.shape
+    examples = _checked_inputs(inputs[None] if single else inputs)
+    if examples.shape[1:] != model.shape:
+        raise ValueError(f"inputs have shape {inputs.shape}, expected {('examples', *model.shape)} or {model.shape}")
+    flat = model.inputs.apply(examples.reshape(len(examples), -1))
+    size = max(1, CHUNK_NUMBERS // model.features)
+    chunks = [flat[start : start + size] for start in range(0, len(flat), size)]
+    outputs = np.concatenate([_outputs(model.rule, model.genome, model.state, chunk) for chunk in chunks])
+    return outputs[0] if single else outputs
+
+
+def _checked_inputs(inputs: ArrayLike) -> NDArray:
+    """Inputs as a numeric array with an example and a feature axis."""
+    examples = np.asarray(inputs)
+    if examples.dtype.kind not in "biuf":
+        raise ValueError(f"inputs have dtype {examples.dtype}, expected numbers")
+    if examples.ndim < 2 or examples.size == 0:
+        raise ValueError(f"inputs have shape {examples.shape}, expected [examples, features] or images, not empty")
+    if not np.isfinite(examples).all():
+        raise ValueError(f"inputs have {int((~np.isfinite(examples)).sum())} entries that are not finite")
+    return examples
+
+
+def _input_statistics(examples: NDArray) -> Standardisation:
+    """Per feature for vectors, common to all pixels for images."""
+    axes = 0 if examples.ndim == 2 else None
+    return _statistics(examples, axes, math.prod(examples.shape[1:]))
+
+
+def _statistics(values: NDArray, axes: int | None, features: int) -> Standardisation:
+    """Mean and standard deviation `[features]`; a deviation of 0 counts as 1."""
+    mean = np.mean(values, axis=axes, dtype=np.float64)
+    std = np.std(values, axis=axes, dtype=np.float64)
+    std = np.where(std > 0, std, 1.0)
+    return Standardisation(*(np.broadcast_to(s.astype(np.float32), (features,)) for s in (mean, std)))
+
+
+def _targets(labels: NDArray) -> tuple[NDArray[np.float32], tuple[Any, ...] | None, Standardisation | None]:
+    """Targets `[examples, outputs]`, and either the classes or the targets' statistics."""
+    if labels.dtype.kind == "f" and labels.ndim in (1, 2):
+        values = labels.reshape(len(labels), -1)
+        if not np.isfinite(values).all():
+            raise ValueError(f"labels have {int((~np.isfinite(values)).sum())} entries that are not finite")
+        statistics = _statistics(values, 0, values.shape[1])
+        return statistics.apply(values), None, statistics
+    if labels.dtype.kind not in "biuU" or labels.ndim != 1:
+        raise ValueError(
+            f"labels have dtype {labels.dtype} and shape {labels.shape}; expected [examples] integers, booleans or "
+            "strings (classes), or [examples] or [examples, outputs] floats (regression)"
+        )
+    classes, indices = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"all labels are {classes[0]!r}; expected at least two classes")
+    return (
+        np.where(np.arange(len(classes)) == indices[:, None], 1, -1).astype(np.float32),
+        tuple(classes.tolist()),
+        None,
+    )
+
+
+def _learn_all(
+    rule: UpdateRule,
+    genome: Genome,
+    inputs: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    steps: int,
+    batch_size: int,
+    seed: int,
+) -> PyTree:
+    """The state after all inner steps, which run in chunks that fit the device."""
+    order = _shuffled_epochs(np.random.default_rng(seed), len(inputs), steps * batch_size).reshape(steps, batch_size)
+    spec = state_spec(inputs.shape[1], targets.shape[1], batch_size)
+    state = rule.init_state(genome, jax.random.key(seed), spec)
+    chunk = max(1, CHUNK_NUMBERS // (batch_size * inputs.shape[1]))
+    for start in range(0, steps, chunk):
+        rows = order[start : start + chunk]
+        state = _learn(rule, genome, state, make_batch(jnp.asarray(inputs[rows]), jnp.asarray(targets[rows])))
+    finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    if not all(finite):
+        raise ValueError(
+            f"training diverged within {steps} inner steps; use fewer, another batch size or another genome"
+        )
+    return state
+
+
+def state_spec(features: int, outputs: int, batch_size: int) -> Batch:
+    """Shapes of a batch, as `UpdateRule.init_state` wants them."""
+    shapes = [jax.ShapeDtypeStruct((batch_size, width), jnp.float32) for width in (features, outputs)]
+    return jax.eval_shape(make_batch, *shapes)
+
+
+def _shuffled_epochs(generator: np.random.Generator, examples: int, count: int) -> NDArray[np.int64]:
+    """`count` indices: permutations of all examples, one after the other."""
+    epochs = [generator.permutation(examples) for _ in range(-(-count // examples))]
+    return np.concatenate(epochs)[:count]
+
+
+@partial(jax.jit, static_argnames="rule")
+def _learn(rule: UpdateRule, genome: Genome, state: PyTree, support: Batch) -> PyTree:
+    return run_inner_steps(rule, genome, state, support)[0]
+
+
+@partial(jax.jit, static_argnames="rule")
+def _outputs(rule: UpdateRule, genome: Genome, state: PyTree, inputs: jax.Array) -> jax.Array:
+    return rule.predict(genome, state, inputs)

@@ -1,0 +1,151 @@
+"""Training and predicting on one's own arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from blur import model as model_module
+from blur.inner_loop import unroll
+from blur.model import predict, predict_outputs, train
+from blur.rule import make_batch
+from blur.rules.gradient import OptaxMLP
+
+ADAM = OptaxMLP(hidden=(32,), optimizer="adam")
+GENOME = {"learning_rate": jnp.asarray(1e-2), "output_scale": jnp.asarray(1.0)}
+
+
+def blobs(examples: int = 300, seed: int = 0):
+    """Two-dimensional points around three centres, on very different scales, and their classes."""
+    generator = np.random.default_rng(seed)
+    classes = generator.integers(3, size=examples)
+    centres = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
+    return (centres[classes] + 0.5 * generator.normal(size=(examples, 2))) * [1e-3, 1e3] + [7.0, -5.0], classes
+
+
+def test_digits_are_learned_as_vectors_and_as_images() -> None:
+    data = load_digits()
+    for inputs in (data.data, data.images):
+        model = train(ADAM, GENOME, inputs[:1200], data.target[:1200], unroll=100)
+        assert np.mean(predict(model, inputs[1200:]) == data.target[1200:]) > 0.85
+        assert model.shape == inputs.shape[1:]
+        assert model.labels == tuple(range(10))
+
+
+@pytest.mark.parametrize("names", [np.array(["ant", "bee", "cow"]), np.array([7, -2, 40])])
+def test_labels_come_back_as_they_were_given(names: np.ndarray) -> None:
+    inputs, classes = blobs()
+    model = train(ADAM, GENOME, inputs, names[classes], unroll=60)
+    predicted = predict(model, inputs)
+    assert predicted.dtype.kind == names.dtype.kind
+    assert np.mean(predicted == names[classes]) > 0.95
+    assert set(model.labels) == set(names.tolist())
+
+
+def test_booleans_are_classes() -> None:
+    inputs, classes = blobs()
+    model = train(ADAM, GENOME, inputs, classes == 1, unroll=60)
+    assert model.labels == (False, True)
+    assert np.mean(predict(model, inputs) == (classes == 1)) > 0.95
+
+
+@pytest.mark.parametrize("outputs", [None, 1, 2])
+def test_regression_undoes_the_scale_of_its_targets(outputs: int | None) -> None:
+    inputs, _ = blobs()
+    linear = 1000 + 50 * (inputs - inputs.mean(0)) / inputs.std(0)
+    targets = linear[:, 0] if outputs is None else linear[:, :outputs]
+    rule = dataclasses.replace(ADAM, loss="l2")
+    model = train(rule, GENOME, inputs, targets, unroll=200)
+    predicted = predict(model, inputs)
+    assert predicted.shape == ((300, 2) if outputs == 2 else (300,))
+    assert np.mean((predicted - targets.reshape(predicted.shape)) ** 2) < 0.05 * np.var(targets)
+
+
+def test_one_example_at_a_time_gives_the_same() -> None:
+    inputs, classes = blobs()
+    model = train(ADAM, GENOME, inputs, classes, unroll=20)
+    many = predict_outputs(model, inputs[:7])
+    for example, expected in zip(inputs[:7], many, strict=True):
+        np.testing.assert_allclose(predict_outputs(model, example), expected, rtol=1e-5, atol=1e-6)
+        assert predict(model, example).shape == ()
+        assert predict(model, example) == np.asarray(model.labels)[expected.argmax()]
+
+
+def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, classes = blobs()
+    whole = train(ADAM, GENOME, inputs, classes, unroll=11, batch_size=32)
+    outputs = predict_outputs(whole, inputs)
+    monkeypatch.setattr(model_module, "CHUNK_NUMBERS", 4 * 32 * 2)
+    parts = train(ADAM, GENOME, inputs, classes, unroll=11, batch_size=32)
+    for a, b in zip(jax.tree.leaves(whole.state.synapses), jax.tree.leaves(parts.state.synapses), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(predict_outputs(parts, inputs), outputs, rtol=1e-4, atol=1e-5)
+
+
+def test_training_is_the_inner_loop_on_shuffled_epochs() -> None:
+    """With batches of a third, three steps see every example once: the state is `unroll`'s on those batches."""
+    inputs, classes = blobs(30)
+    model = train(ADAM, GENOME, inputs, classes, unroll=6, batch_size=10, seed=5)
+    order = model_module._shuffled_epochs(np.random.default_rng(5), 30, 60)
+    assert sorted(order[:30]) == sorted(order[30:]) == list(range(30))
+    assert not np.array_equal(order[:30], order[30:])
+    standard = (inputs - inputs.mean(0)) / inputs.std(0)
+    targets = 2.0 * np.eye(3)[classes] - 1
+    rows = order.reshape(6, 10)
+    support = make_batch(jnp.float32(standard[rows]), jnp.float32(targets[rows]))
+    start = ADAM.init_state(GENOME, jax.random.key(5), model_module.state_spec(2, 3, 10))
+    expected = unroll(ADAM, GENOME, start, support)[0]
+    for a, b in zip(jax.tree.leaves(model.state.synapses), jax.tree.leaves(expected.synapses), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_network() -> None:
+    inputs, classes = blobs()
+    first, second, other = (train(ADAM, GENOME, inputs, classes, unroll=3, seed=seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(predict_outputs(first, inputs), predict_outputs(second, inputs))
+    assert not np.array_equal(predict_outputs(first, inputs), predict_outputs(other, inputs))
+
+
+def test_constant_features_do_no_harm() -> None:
+    inputs, classes = blobs()
+    model = train(ADAM, GENOME, np.column_stack([inputs, np.full(300, 3.0)]), classes, unroll=60)
+    assert np.mean(predict(model, np.column_stack([inputs, np.full(300, 3.0)])) == classes) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels", "options", "message"),
+    [
+        (np.zeros((3, 2)), [0, 1], {}, "3 inputs but 2 labels"),
+        (np.zeros(3), [0, 1, 0], {}, r"shape \(3,\), expected \[examples, features\]"),
+        (np.zeros((0, 2)), [], {}, "not empty"),
+        (np.array([["a"], ["b"]]), [0, 1], {}, "dtype <U1, expected numbers"),
+        (np.array([[np.nan], [1]]), [0, 1], {}, "1 entries that are not finite"),
+        (np.ones((2, 1)), [1.0, np.inf], {}, "labels have 1 entries that are not finite"),
+        (np.ones((2, 1)), [1, 1], {}, "expected at least two classes"),
+        (np.ones((2, 1)), [[1], [0]], {}, r"shape \(2, 1\); expected \[examples\] integers"),
+        (np.ones((2, 1)), [0, 1], {"unroll": 0}, "unroll is 0"),
+        (np.ones((2, 1)), [0, 1], {"batch_size": 3}, "no more than the 2 examples"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(inputs, labels, options, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(ADAM, GENOME, inputs, labels, **options)
+
+
+def test_prediction_names_the_expected_shape() -> None:
+    inputs, classes = blobs()
+    model = train(ADAM, GENOME, inputs, classes, unroll=2)
+    with pytest.raises(ValueError, match=r"shape \(4, 3\), expected \('examples', 2\) or \(2,\)"):
+        predict(model, np.zeros((4, 3)))
+
+
+def test_divergence_is_an_error() -> None:
+    inputs, classes = blobs()
+    genome = {"learning_rate": jnp.asarray(jnp.inf), "output_scale": jnp.asarray(1.0)}
+    with pytest.raises(ValueError, match="training diverged within 5 inner steps"):
+        train(OptaxMLP(), genome, inputs, classes, unroll=5)
