@@ -1,0 +1,243 @@
+"""Episodes from a data set: images of any resolution, or feature vectors, that stay on the device."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, Num, Shaped
+
+from blur.rule import Batch, Episode, make_batch
+from blur.tasks.arrays import Dataset
+from blur.tasks.datasets import load_dataset
+from blur.tasks.resize import resize
+from blur.tasks.sampling import check_sizes, draw_indices, split_key
+from blur.tasks.task import Kind, Split
+
+_CHUNK = 2_000  # images resized at once while statistics are computed
+
+
+class Pools(NamedTuple):
+    """Numbers of examples per pool; the pools follow each other in the task's arrays in this order."""
+
+    support: int
+    query: int
+    validation: int
+    test: int
+
+    def ranges(self, split: Split) -> tuple[range, range]:
+        """Where the support and the query of a split's episodes come from."""
+        meta_train = self.support + self.query
+        if split == "train":
+            return range(self.support), range(self.support, meta_train)
+        if split == "validation":
+            return range(meta_train), range(meta_train, meta_train + self.validation)
+        return range(meta_train), range(meta_train + self.validation, sum(self))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageTask:
+    """Episodes of images, or of feature vectors, from one data set. Made by `make_image_task` or `image_task`.
+
+    Three quarters of the training examples are the meta-train support pool, one eighth the meta-train query pool, one
+    eighth the validation pool; which ones is drawn by a seed. While meta-training (`train`), the support comes from the
+    first and the query from the second; for `validation` and `test` the support comes from both meta-train pools, and
+    the query from the validation pool or the test set.
+
+    Within an episode, examples are drawn without replacement. Where the support needs more than its pool holds (such as
+    10 batches of 128 out of the 1,078 digits), it goes through the pool again in a new order, as epochs do.
+
+    Inputs are resized by exact area averaging to `resolution`², flattened and standardised: images with the mean and
+    standard deviation of all meta-train pixels at that resolution, feature vectors with those of each feature. Class
+    targets are ±1 one-hot; real targets are standardised with the meta-train mean and standard deviation of each.
+
+    Attributes:
+      examples: images `[n, h, w, c]`, uint8 or float32, or features `[n, f]`, float32, in the order of the pools.
+      targets: class numbers `[n]`, int32, or real targets `[n, outputs]`, float32, in their own units.
+      input_mean, input_std: as above, scalar or `[f]`.
+      target_mean, target_std: `[outputs]`; 0 and 1 for classes.
+      name: the data set's.
+      classes: the classes' names, none for regression.
+      pools: sizes of the pools.
+      resolution: side of the images as the learner sees them; None for feature vectors and for images as they are.
+      sha256: hash of the data set's contents.
+    """
+
+    examples: Num[Array, "n *example"]
+    targets: Num[Array, "n *outputs"]
+    input_mean: Float[Array, "*f"]
+    input_std: Float[Array, "*f"]
+    target_mean: Float[Array, "outputs"]
+    target_std: Float[Array, "outputs"]
+    name: str = dataclasses.field(metadata={"static": True})
+    classes: tuple[str, ...] = dataclasses.field(metadata={"static": True})
+    pools: Pools = dataclasses.field(metadata={"static": True})
+    resolution: int | None = dataclasses.field(metadata={"static": True})
+    sha256: str = dataclasses.field(metadata={"static": True})
+
+    @property
+    def kind(self) -> Kind:
+        """Classification where there are classes, else regression."""
+        return "classification" if self.classes else "regression"
+
+    @property
+    def inputs(self) -> int:
+        """Height × width × channels as the learner sees them, or the number of features."""
+        if self.resolution is None:
+            return int(np.prod(self.examples.shape[1:]))
+        return self.resolution**2 * self.examples.shape[-1]
+
+    @property
+    def outputs(self) -> int:
+        """One per class, or per real target."""
+        return len(self.classes) or self.targets.shape[-1]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a record should say about the data: plain values, ready for JSON."""
+        return {
+            "name": self.name,
+            "sha256": self.sha256,
+            "kind": self.kind,
+            "classes": len(self.classes),
+            "resolution": self.resolution,
+            "pools": self.pools._asdict(),
+        }
+
+    def sample(
+        self,
+        key: Key[Array, ""],
+        *,
+        unroll: int,
+        batch_size: int,
+        split: Split = "train",
+        query_size: int | None = None,
+    ) -> Episode:
+        """A random episode; see `Task.sample`.
+
+        The default query size is `batch_size`, or the whole query pool where that is smaller.
+
+        Raises:
+          ValueError: `query_size` exceeds the query pool (its examples are never repeated), or a size is below 1.
+        """
+        support_key, query_key = jax.random.split(split_key(key, split))
+        support_pool, query_pool = self.pools.ranges(split)
+        query_size = min(batch_size, len(query_pool)) if query_size is None else query_size
+        check_sizes(unroll=unroll, batch_size=batch_size, query_size=query_size)
+        if query_size > len(query_pool):
+            raise ValueError(
+                f"{self.name}: query_size is {query_size}, but the {split} query pool holds {len(query_pool)} examples"
+            )
+        support = draw_indices(support_key, len(support_pool), unroll * batch_size) + support_pool.start
+        query = draw_indices(query_key, len(query_pool), query_size) + query_pool.start
+        return Episode(self.batch(support.reshape(unroll, batch_size)), self.batch(query))
+
+    def batch(self, indices: Shaped[Array, "*batch"]) -> Batch:
+        """The examples with these places in the task's arrays, as the learner sees them."""
+        return make_batch(self.as_inputs(self.examples[indices]), self.as_targets(self.targets[indices]))
+
+    def as_inputs(self, examples: Num[Array, "*batch h w c"] | Num[Array, "*batch f"]) -> Float[Array, "*batch inputs"]:
+        """Examples as the data set holds them → what the learner sees: resized, flattened, standardised."""
+        inputs = _as_features(examples, self.examples.ndim - 1, self.resolution)
+        return (inputs - self.input_mean) / self.input_std
+
+    def as_targets(
+        self, targets: Num[Array, "*batch"] | Num[Array, "*batch outputs"]
+    ) -> Float[Array, "*batch outputs"]:
+        """Targets as the data set holds them → what the learner sees: ±1 one-hot, or standardised."""
+        if self.classes:
+            return 2 * jax.nn.one_hot(targets, len(self.classes)) - 1
+        return (targets - self.target_mean) / self.target_std
+
+    def in_units(self, outputs: Float[Array, "*batch outputs"]) -> Float[Array, "*batch outputs"]:
+        """The inverse of `as_targets` for real targets: outputs of a learner in the data set's own units."""
+        return outputs * self.target_std + self.target_mean
+
+    def with_resolution(self, resolution: int | None) -> ImageTask:
+        """The same task with images of another resolution; their statistics are computed anew.
+
+        Raises:
+          ValueError: the task has no images, or the resolution is below 1.
+        """
+        if resolution is not None and (self.examples.ndim != 4 or resolution < 1):
+            shape = "x".join(map(str, self.examples.shape[1:]))
+            raise ValueError(f"{self.name}: resolution {resolution} cannot be had from examples of shape {shape}")
+        mean, std = _input_statistics(self.examples[: self.pools.support + self.pools.query], resolution)
+        return dataclasses.replace(self, resolution=resolution, input_mean=mean, input_std=std)
+
+
+def make_image_task(
+    name_or_path: str | os.PathLike[str],
+    resolution: int | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+) -> ImageTask:
+    """Loads a data set (see `load_dataset`) and makes a task of it (see `image_task`)."""
+    return image_task(load_dataset(name_or_path, data_dir), resolution, seed)
+
+
+def image_task(dataset: Dataset, resolution: int | None = None, seed: int = 0) -> ImageTask:
+    """A task on a data set, with the training examples assigned to their pools by `seed`.
+
+    Raises:
+      ValueError: a resolution is asked for, but the data set has no images.
+    """
+    count = len(dataset.train_inputs)
+    eighth = count // 8
+    order = np.random.default_rng(seed).permutation(count)
+    meta_train = dataset.train_targets[order[: count - eighth]]
+    outputs = len(dataset.classes) or meta_train.shape[-1]
+    task = ImageTask(
+        examples=jnp.asarray(np.concatenate([dataset.train_inputs[order], dataset.test_inputs])),
+        targets=jnp.asarray(np.concatenate([dataset.train_targets[order], dataset.test_targets])),
+        input_mean=jnp.zeros(()),
+        input_std=jnp.ones(()),
+        target_mean=jnp.zeros(outputs) if dataset.classes else jnp.asarray(np.mean(meta_train, axis=0)),
+        target_std=jnp.ones(outputs) if dataset.classes else _positive(jnp.asarray(np.std(meta_train, axis=0))),
+        name=dataset.name,
+        classes=dataset.classes,
+        pools=Pools(count - 2 * eighth, eighth, eighth, len(dataset.test_inputs)),
+        resolution=None,
+        sha256=dataset.sha256,
+    )
+    return task.with_resolution(resolution)
+
+
+def _as_features(
+    examples: Num[Array, "*batch h w c"] | Num[Array, "*batch f"], axes: int, resolution: int | None
+) -> Float[Array, "*batch inputs"]:
+    """The last `axes` axes resized, if they are an image, and flattened."""
+    values = examples.astype(jnp.result_type(float))
+    if resolution is not None:
+        values = resize(values, resolution)
+    return values.reshape(*values.shape[: values.ndim - axes], -1)
+
+
+def _input_statistics(
+    examples: Num[Array, "n *example"], resolution: int | None
+) -> tuple[Float[Array, "*f"], Float[Array, "*f"]]:
+    """Mean and standard deviation of all pixels, or of each feature."""
+    if examples.ndim == 2:
+        return jnp.mean(examples, axis=0), _positive(jnp.std(examples, axis=0))
+
+    @jax.jit
+    def moments(chunk: Array) -> tuple[Array, Array]:
+        values = _as_features(chunk, 3, resolution)
+        return jnp.sum(values), jnp.sum(values**2)
+
+    chunks = [moments(examples[start : start + _CHUNK]) for start in range(0, len(examples), _CHUNK)]
+    total, squares = np.sum(np.array(chunks, dtype=np.float64), axis=0)
+    size = len(examples) * _as_features(examples[:1], 3, resolution).size
+    mean = total / size
+    variance = max(squares / size - mean**2, 0.0)
+    return jnp.asarray(mean, jnp.result_type(float)), _positive(jnp.asarray(variance**0.5, jnp.result_type(float)))
+
+
+def _positive(std: Float[Array, "*f"]) -> Float[Array, "*f"]:
+    """1 where a feature never varies, so that it standardises to 0."""
+    return jnp.where(std > 0, std, 1)

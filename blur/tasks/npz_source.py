@@ -1,0 +1,68 @@
+"""A user's own data: one `.npz` file."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from blur.messages import one_line
+from blur.tasks.arrays import Dataset, from_arrays
+
+INPUT_NAMES = ("inputs", "images", "x")
+TARGET_NAMES = ("targets", "labels", "y")
+
+
+def read_npz(path: Path) -> Dataset:
+    """Reads arrays `inputs` (or `images`, `x`) and `targets` (or `labels`, `y`); see `from_arrays` for their meaning.
+
+    Test examples may be given as the same names after `test_`. Pickled objects are refused.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no `.npz` file, an array is missing or ambiguous, or the arrays do not fit together.
+    """
+    arrays = read_arrays(path)
+    inputs, targets = _pick(path, arrays, INPUT_NAMES), _pick(path, arrays, TARGET_NAMES)
+    if inputs is None or targets is None:
+        raise ValueError(
+            f"{path} holds the arrays {sorted(arrays)}; expected one of {', '.join(INPUT_NAMES)} and one of "
+            f"{', '.join(TARGET_NAMES)}"
+        )
+    dataset = from_arrays(
+        inputs,
+        targets,
+        test_inputs=_pick(path, arrays, tuple(f"test_{name}" for name in INPUT_NAMES)),
+        test_targets=_pick(path, arrays, tuple(f"test_{name}" for name in TARGET_NAMES)),
+        name=str(path),
+    )
+    return dataclasses.replace(dataset, name=path.stem)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an `.npz` file, without unpickling anything.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no readable `.npz` file, or holds pickled objects.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file; expected an .npz file with inputs and targets")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if isinstance(archive, np.ndarray):
+                raise ValueError("it holds a single array")
+            return dict(archive)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is not a readable .npz file of plain arrays: {one_line(error)}") from error
+
+
+def _pick(path: Path, arrays: dict[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray | None:
+    """The one array that has one of these names; None if there is none."""
+    found = [name for name in names if name in arrays]
+    if len(found) > 1:
+        raise ValueError(f"{path} holds both {' and '.join(found)}; expected only one of {', '.join(names)}")
+    return arrays[found[0]] if found else None
