@@ -80,7 +80,7 @@ def save_genome(path: str | Path, rule: UpdateRule, genome: Genome, *, known: Kn
     if problem := _card_problem(card):
         raise TypeError(problem)
     restore_tensors(genome_spec(rule), flatten_tensors({"genome": genome}), "the genome")
-    header = {**card, "rule": to_config(rule, {**RULES, **(known or {})}, "rule")}
+    header = {**card, "rule": rule_config(rule, known)}
     return write_tensor_file(path, "genome", header, {"genome": genome})
 
 
@@ -116,7 +116,7 @@ def genome_to_json(file: GenomeFile, known: Known | None = None) -> str:
     """Rule, card and tensors (as nested lists, by path) as JSON text; the same file gives the same text."""
     document = {
         "card": dict(file.card),
-        "rule": to_config(file.rule, {**RULES, **(known or {})}, "rule"),
+        "rule": rule_config(file.rule, known),
         "tensors": {name: array.tolist() for name, array in flatten_tensors({"genome": file.genome}).items()},
     }
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
@@ -145,6 +145,15 @@ def find_genome(path_or_name: str | Path) -> Path:
 def genome_spec(rule: UpdateRule) -> PyTree:
     """Shapes and dtypes of a rule's genome, under the key `"genome"`; nothing is computed."""
     return {"genome": jax.eval_shape(rule.init_genome, jax.random.key(0))}
+
+
+def rule_config(rule: UpdateRule, known: Known | None = None) -> dict[str, Any]:
+    """A rule's configuration as JSON values; the inverse of `restore_rule`.
+
+    Raises:
+      TypeError: it mentions a class or function that is neither in `blur.rules.RULES` nor in `known`.
+    """
+    return to_config(rule, {**RULES, **(known or {})}, "rule")
 
 
 def restore_rule(config: Any, known: Known | None, source: str | Path) -> UpdateRule:

@@ -11,12 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from blur.config import Known, to_config
-from blur.genome_io import SUFFIX, genome_spec, library_versions, restore_rule
+from blur.config import Known
+from blur.genome_io import SUFFIX, genome_spec, library_versions, restore_rule, rule_config
 from blur.messages import one_line, short
 from blur.model import Model, Standardisation, state_spec
 from blur.rule import UpdateRule
-from blur.rules import RULES
 from blur.tensor_file import MAX_FILE_BYTES, GenomeFileError, read_tensor_file, restore_tensors, write_tensor_file
 
 
@@ -30,7 +29,7 @@ def save_model(path: str | Path, model: Model, *, known: Known | None = None) ->
     if Path(path).suffix != SUFFIX:
         raise ValueError(f"{path} has the suffix {Path(path).suffix!r}, a model file is called *{SUFFIX}")
     header = {
-        "rule": to_config(model.rule, {**RULES, **(known or {})}, "rule"),
+        "rule": rule_config(model.rule, known),
         "shape": list(model.shape),
         "outputs": model.outputs,
         "labels": None if model.labels is None else list(model.labels),

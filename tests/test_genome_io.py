@@ -30,8 +30,12 @@ from blur.genome_io import (
     save_genome,
     validate_genome,
 )
+from blur.network.amendments import Oja
+from blur.original import OriginalNetwork, backprop_network
 from blur.rule import Batch, UpdateRule
 from blur.rules import RULES
+from blur.rules.bidirectional import Bidirectional
+from blur.rules.gradient import OptaxMLP
 
 
 @dataclasses.dataclass(frozen=True)
@@ -293,3 +297,21 @@ def test_the_wheel_maps_the_zoo_into_the_package() -> None:
 def test_every_shipped_genome_is_valid() -> None:
     for name in list_genomes():
         validate_genome(name)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        OriginalNetwork(hidden=(5,), states=4, oja=Oja(), supervised_every=2),
+        backprop_network((5, 3)),
+        Bidirectional(hidden=(8, 8), per_layer=3, reference_batch=None),
+        OptaxMLP(hidden=(), optimizer="momentum"),
+    ],
+    ids=lambda rule: type(rule).__name__,
+)
+def test_round_trip_with_other_options(tmp_path: Path, rule: UpdateRule) -> None:
+    genome = rule.init_genome(jax.random.key(1))
+    file = load_genome(save_genome(tmp_path / "g.safetensors", rule, genome))
+    assert file.rule == rule
+    assert hash(file.rule) == hash(rule)
+    assert_same(file.genome, genome)
