@@ -16,7 +16,6 @@ from blur.tasks.boolean import FUNCTIONS, BooleanTask
 from blur.tasks.datasets import load_dataset
 from blur.tasks.images import ImageTask, image_task, make_image_task
 from blur.tasks.regression import LinearRegression, Polynomial, Sine
-from blur.tasks.synthetic import SyntheticTask
 from blur.tasks.task import Kind, Split, Task
 from blur.tasks.tfds_source import UnknownDatasetError
 
@@ -45,7 +44,7 @@ class NamedTask:
     """One line of the table: what the task is, and how it is made (None: by `make_image_task`)."""
 
     description: str
-    make: Callable[[], SyntheticTask] | None = None
+    make: Callable[[], Task] | None = None
 
 
 def _boolean(name: str) -> Callable[[], BooleanTask]:
@@ -95,7 +94,7 @@ def make_task(
         return make_image_task(name, resolution, data_dir, seed)
     except UnknownDatasetError as error:
         close = [*get_close_matches(name, TASKS), *(match for match in error.close if match not in TASKS)]
-        hint = f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(TASKS)},"
+        hint = f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(TASKS)}"
         raise ValueError(
             f"there is no task {name!r}{hint} (an .npz file or an image-classification set of tensorflow-datasets will "
             "also do)"

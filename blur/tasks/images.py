@@ -154,10 +154,6 @@ class ImageTask:
             return 2 * jax.nn.one_hot(targets, len(self.classes)) - 1
         return (targets - self.target_mean) / self.target_std
 
-    def in_units(self, outputs: Float[Array, "*batch outputs"]) -> Float[Array, "*batch outputs"]:
-        """The inverse of `as_targets` for real targets: outputs of a learner in the data set's own units."""
-        return outputs * self.target_std + self.target_mean
-
     def with_resolution(self, resolution: int | None) -> ImageTask:
         """The same task with images of another resolution; their statistics are computed anew.
 

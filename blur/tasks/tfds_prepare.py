@@ -22,12 +22,13 @@ RAW_SETS = ("mnist", "fashion_mnist", "kmnist")
 NETWORK_TIMEOUT = 5.0  # seconds; tensorflow-datasets itself would go on trying for minutes
 
 
-def prepare(tfds: ModuleType, builder: Any, data_dir: Path | None, scratch: str) -> Any:
+def prepare(tfds: ModuleType, builder: Any, name: str, data_dir: Path | None, scratch: str) -> Any:
     """Prepares a set below the folder `scratch`, in the array_record format.
 
     Args:
       tfds: the module tensorflow-datasets.
       builder: its builder of the set.
+      name: what the set was asked for by, with a configuration or version where it has one.
       data_dir: raw files, as published, may lie in its subfolder named after the set.
       scratch: an empty folder.
 
@@ -40,39 +41,46 @@ def prepare(tfds: ModuleType, builder: Any, data_dir: Path | None, scratch: str)
     """
     raw = None if data_dir is None else data_dir / builder.name
     builder_class = without_tensorflow(tfds, type(builder)) if builder.name in RAW_SETS else type(builder)
-    _check_obtainable(builder, raw)
+    _check_obtainable(builder, name, raw)
+    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+
     config = tfds.download.DownloadConfig(manual_dir=raw, try_download_gcs=False)
     fresh = builder_class(data_dir=scratch, config=builder.builder_config, file_format="array_record")
     try:
         with contextlib.redirect_stdout(sys.stderr):
             fresh.download_and_prepare(download_dir=f"{scratch}/downloads", download_config=config)
     except ImportError as error:
-        raise FileNotFoundError(
-            f"data set {builder.name!r} is not prepared, and needs {error.name or 'TensorFlow'} for that; where it is "
-            f"installed, run `tfds build {builder.name} --file_format=array_record`, and pass that data folder"
-        ) from error
-    except tfds.download.NonMatchingChecksumError as error:
-        where = raw if raw is not None and raw.is_dir() else "the network"
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"the files of {builder.name} from {where} are not the published ones: {reason}") from error
+        raise needs_tensorflow(name, error) from error
+    except NonMatchingChecksumError as error:
+        reason = str(error).splitlines()[0].rstrip(":")
+        raise ValueError(f"data set {name!r}: a raw file is not the published one: {reason}") from error
     return fresh
 
 
-def _check_obtainable(builder: Any, raw: Path | None) -> None:
+def needs_tensorflow(name: str, error: ImportError) -> FileNotFoundError:
+    """The error for a set that cannot be prepared here."""
+    return FileNotFoundError(
+        f"data set {name!r} is not prepared, and cannot be without {error.name or 'tensorflow'}; run "
+        f"`tfds build {name} --file_format=array_record` where that is installed, and pass the data folder (--data-dir)"
+    )
+
+
+def _check_obtainable(builder: Any, name: str, raw: Path | None) -> None:
     """Raises at once where a download would be needed but cannot succeed."""
     urls = builder.url_infos or {}
-    names = [info.filename or url.rsplit("/", 1)[-1] for url, info in urls.items()]
-    missing = [name for name in names if raw is None or not (raw / name).is_file()]
+    files = [info.filename or url.rsplit("/", 1)[-1] for url, info in urls.items()]
+    missing = [file for file in files if raw is None or not (raw / file).is_file()]
     if urls and not missing:
         return
     reason = _unreachable(next(iter(urls))) if urls else "its files have to be fetched by hand"
     if reason is None:
         return
-    place = f"in {raw}" if raw is not None else f"in a folder {builder.name}/ of a data folder (--data-dir)"
-    files = f"the files {', '.join(missing)}" if 0 < len(missing) <= 8 else "its raw files"
+    place = raw if raw is not None else f"a folder {builder.name}/ of a data folder (--data-dir)"
+    put = f"put the files {', '.join(missing)} in {place}, or " if builder.name in RAW_SETS else ""
     raise FileNotFoundError(
-        f"data set {builder.name!r} is neither kept in {cached_file(builder.name)} nor prepared, and cannot be "
-        f"downloaded ({reason}); put {files} {place}, or pass a data folder where tensorflow-datasets has prepared it"
+        f"data set {name!r} is neither kept in {cached_file(name)} nor prepared, and cannot be "
+        f"downloaded ({reason}); {put}pass a data folder (--data-dir) where tensorflow-datasets has prepared it with "
+        f"`tfds build {name} --file_format=array_record`"
     )
 
 

@@ -7,8 +7,11 @@ the data folder named after the set; a download. Whatever is read is kept as one
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sys
 import tempfile
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -16,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from blur.messages import one_line
 from blur.tasks.array_cache import cache_folder, check_published, read_cached, write_cached
 from blur.tasks.arrays import Dataset, from_arrays
-from blur.tasks.tfds_prepare import prepare
+from blur.tasks.tfds_prepare import needs_tensorflow, prepare
 
 _CHUNK = 10_000  # records decoded at once: bounds the memory that Python objects take
 
@@ -43,7 +47,8 @@ def read_tfds(name: str, data_dir: Path | None) -> Dataset:
         return cached
     if data_dir is not None and not data_dir.is_dir():
         raise FileNotFoundError(f"the data folder {data_dir} does not exist; expected a folder that holds {name}/")
-    dataset = _from_tfds(_tensorflow_datasets(), name, data_dir)
+    with _without_warnings():
+        dataset = _from_tfds(_tensorflow_datasets(), name, data_dir)
     check_published(dataset)
     write_cached(dataset)
     return dataset
@@ -57,7 +62,19 @@ def _from_tfds(tfds: ModuleType, name: str, data_dir: Path | None) -> Dataset:
             return read_builder(tfds, builder, name)
     cache_folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_folder()) as scratch:
-        return read_builder(tfds, prepare(tfds, builder, data_dir, scratch), name)
+        return read_builder(tfds, prepare(tfds, builder, name, data_dir, scratch), name)
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keeps back tensorflow-datasets' warnings about folders that it looks into and does not find."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _tensorflow_datasets() -> ModuleType:
@@ -75,6 +92,10 @@ def _builder(tfds: ModuleType, name: str, folder: Path | None) -> Any:
         return tfds.builder(name, data_dir=folder)
     except tfds.core.DatasetNotFoundError:
         raise UnknownDatasetError(name, tfds.list_builders(with_community_datasets=False)) from None
+    except ImportError as error:
+        raise needs_tensorflow(name, error) from error
+    except (ValueError, AssertionError) as error:
+        raise ValueError(f"tensorflow-datasets cannot make {name!r}: {one_line(error)[:200]}") from error
 
 
 def read_builder(tfds: ModuleType, builder: Any, name: str) -> Dataset:
