@@ -59,8 +59,9 @@ class OptaxMLP(UpdateRule):
     x W + b. Weights start as N(0, g / fan-in), g = 2 for ReLU and 1 elsewhere (He et al. 2015; LeCun et al. 1998),
     biases and shifts at 0, gains at 1. The optimiser trains all of them.
 
-    The genome holds `learning_rate`, `output_scale` (multiplies the last layer's initial weights) and, for the
-    optimiser `momentum`, `momentum`; each may be varied by `vmap` or differentiated.
+    The genome holds `learning_rate`, `output_scale` (multiplies the last layer's initial weights), for the optimiser
+    `momentum` also `momentum`, and with `decay_steps` also `decay`: the share of the rate that is gone after so many
+    steps, 1 being linear decay to zero. Each may be varied by `vmap` or differentiated.
 
     Attributes:
       hidden: widths of the hidden layers; () is a linear model.
@@ -69,7 +70,7 @@ class OptaxMLP(UpdateRule):
       batch_norm: normalise the pre-activations of hidden layers over the batch (Ioffe & Szegedy 2015).
       statistics: what normalises a prediction: the statistics of the last support batch, as its step saw them, or the
         query batch's own.
-      decay_steps: the rate of inner step t is learning_rate · max(0, 1 − t / decay_steps); None keeps it constant.
+      decay_steps: the rate of inner step t is learning_rate · max(0, 1 − decay · t / decay_steps); None: constant.
       loss: what is minimised on each support batch, a differentiable one of `LOSSES`.
 
     Raises:
@@ -95,12 +96,16 @@ class OptaxMLP(UpdateRule):
             raise ValueError(f"decay_steps is {self.decay_steps}; expected at least 1, or None for a constant rate")
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
-        """Customary values: rate 0.1 for SGD and momentum, else 1e-3; momentum 0.9; output scale 1. Nothing random."""
+        """Customary values: rate 0.1 (SGD, momentum) or 1e-3, momentum 0.9, output scale 1, decay 1. Nothing random."""
         genome = {
             "learning_rate": jnp.asarray(0.1 if self.optimizer in ("sgd", "momentum") else 1e-3),
             "output_scale": jnp.asarray(1.0),
         }
-        return genome | ({"momentum": jnp.asarray(0.9)} if self.optimizer == "momentum" else {})
+        if self.optimizer == "momentum":
+            genome["momentum"] = jnp.asarray(0.9)
+        if self.decay_steps is not None:
+            genome["decay"] = jnp.asarray(1.0)
+        return genome
 
     def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> State:
         """Fields: `synapses` (a tuple of layers), `optimizer`, `statistics` (per hidden layer), `step`, `key`."""
@@ -182,7 +187,7 @@ class OptaxMLP(UpdateRule):
     def _optimizer(self, genome: Genome, step: Int[Array, ""]) -> optax.GradientTransformation:
         rate = genome["learning_rate"]
         if self.decay_steps is not None:
-            rate = rate * jnp.maximum(0, 1 - step / self.decay_steps).astype(rate.dtype)
+            rate = rate * jnp.maximum(0, 1 - genome["decay"] * step / self.decay_steps).astype(rate.dtype)
         if self.optimizer == "momentum":
             return optax.sgd(rate, momentum=genome["momentum"])
         make = getattr(optax, self.optimizer)

@@ -131,6 +131,7 @@ def test_vmap_over_genomes_equals_one_by_one():
         "learning_rate": jnp.asarray([0.01, 0.1, 1.0]),
         "momentum": jnp.asarray([0.0, 0.5, 0.9]),
         "output_scale": jnp.asarray([1.0, 0.1, 0.0]),
+        "decay": jnp.asarray([0.0, 0.5, 1.0]),
     }
     episode = random_episode(KEY)
 
@@ -162,15 +163,16 @@ def test_initial_weights_have_the_stated_variance():
         assert float(jnp.var(last["weights"])) * 300 == pytest.approx(1, rel=0.02)
 
 
-def test_linear_decay_scales_each_step_and_ends_at_zero():
+@pytest.mark.parametrize("decay", [0.0, 0.5, 1.0])
+def test_linear_decay_scales_each_step_and_ends_at_zero(decay):
     constant, linear = OptaxMLP(hidden=()), OptaxMLP(hidden=(), decay_steps=4)
     genome, batch = constant.init_genome(KEY), random_batch(KEY)
     state = constant.init_state(genome, KEY, batch)
     for t in range(6):
         at_t = state.replace(step=jnp.asarray(t))
         whole = constant.step(genome, at_t, batch).synapses[0]["weights"] - state.synapses[0]["weights"]
-        decayed = linear.step(genome, at_t, batch).synapses[0]["weights"] - state.synapses[0]["weights"]
-        np.testing.assert_allclose(decayed, max(0, 1 - t / 4) * whole, atol=1e-6)
+        slower = linear.step(genome | {"decay": jnp.asarray(decay)}, at_t, batch).synapses[0]["weights"]
+        np.testing.assert_allclose(slower - state.synapses[0]["weights"], max(0, 1 - decay * t / 4) * whole, atol=1e-6)
 
 
 def test_support_statistics_predict_single_examples_and_query_statistics_do_not():

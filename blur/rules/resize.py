@@ -1,0 +1,47 @@
+"""The same rule for networks of another size, or with another statistics rule: the genome stays as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from blur.rule import UpdateRule
+
+
+def with_hidden(rule: UpdateRule, hidden: tuple[int, ...]) -> UpdateRule:
+    """The rule with hidden layers of these widths: its field `hidden`, or that of its phases, is replaced.
+
+    Raises:
+      ValueError: neither the rule nor one of its phases has a field `hidden`.
+    """
+    if not _has(rule, "hidden"):
+        raise ValueError(
+            f"{type(rule).__name__} has no field 'hidden', nor has one of its phases; expected a rule whose hidden "
+            "layers can be set, such as Bidirectional or OptaxMLP"
+        )
+    return _replaced(rule, "hidden", hidden)
+
+
+def with_statistics(rule: UpdateRule, statistics: str) -> UpdateRule:
+    """The rule predicting with `support` or `query` statistics; rules without statistics stay as they are."""
+    return _replaced(rule, "statistics", statistics)
+
+
+def _has(node: Any, field: str) -> bool:
+    return any(name == field or _has(value, field) for name, value in _parts(node))
+
+
+def _replaced(node: Any, field: str, value: Any) -> Any:
+    """A copy in which every field of that name, at any depth of dataclasses and tuples, has the value."""
+    parts = [(name, value if name == field else _replaced(part, field, value)) for name, part in _parts(node)]
+    if type(node) is tuple:
+        return tuple(part for _, part in parts)
+    return dataclasses.replace(node, **dict(parts)) if parts else node
+
+
+def _parts(node: Any) -> list[tuple[str, Any]]:
+    if type(node) is tuple:
+        return [("", part) for part in node]
+    if dataclasses.is_dataclass(node) and not isinstance(node, type):
+        return [(field.name, getattr(node, field.name)) for field in dataclasses.fields(node) if field.init]
+    return []
