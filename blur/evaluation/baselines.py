@@ -1,0 +1,125 @@
+"""Fair baselines: optimisers of a network of the learner's size, tuned for each condition as carefully as one can."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from blur.evaluation.cost import count_parameters
+from blur.evaluation.curves import Block, Play, play_all
+from blur.evaluation.plan import Condition, EvaluationPlan
+from blur.evaluation.tuning import STEP, Grid, Metric, Point, Trial, Tuned, rounded, tune
+from blur.rule import Batch, Genome
+from blur.rules.gradient import OptaxMLP
+from blur.tasks.task import Kind
+
+SCALES = (0.0, 0.1, 1.0)
+"""Initial output scales. Small ones keep a fresh network's outputs from drowning its targets."""
+
+MOMENTA = (0.0, 0.5, 0.8, 0.9, 0.95)
+DECAYS = (0.0, 1.0)
+"""A constant rate, and linear decay to zero at the end of the unroll."""
+
+
+class Variant(NamedTuple):
+    """A baseline of a plan: an optimiser with or without batch normalisation, wide or as wide as the learner."""
+
+    optimizer: str
+    batch_norm: bool
+    wide: bool
+
+    @property
+    def name(self) -> str:
+        """The optimiser's, with `+bn` and `wide` where they apply."""
+        return self.optimizer + "+bn" * self.batch_norm + " wide" * self.wide
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """A named rule and the grid its genome is tuned on."""
+
+    name: str
+    rule: OptaxMLP
+    grid: Grid
+
+
+def variants(plan: EvaluationPlan) -> list[Variant]:
+    """Every optimiser of the plan without and with batch normalisation, at the sizes that the plan asks for."""
+    wide = [size == "synapses" for size in plan.baseline_sizes]
+    return [Variant(*variant) for variant in itertools.product(plan.baselines, (False, True), wide)]
+
+
+def make_baselines(
+    plan: EvaluationPlan, condition: Condition, spec: Batch, kind: Kind, synapses: int | None
+) -> list[Baseline]:
+    """The plan's baselines under one condition; those that are `wide` have about so many parameters in synapses."""
+    baselines = []
+    for variant in variants(plan):
+        rule = OptaxMLP(
+            hidden=condition.hidden,
+            optimizer=variant.optimizer,
+            batch_norm=variant.batch_norm,
+            statistics=plan.statistics,
+            decay_steps=condition.unroll,
+            loss="cross_entropy" if kind == "classification" else "l2",
+        )
+        rule = with_synapses(rule, spec, synapses) if variant.wide else rule
+        baselines.append(Baseline(variant.name, rule, initial_grid(variant.optimizer)))
+    return baselines
+
+
+def initial_grid(optimizer: str) -> Grid:
+    """Rates in half decades, 0.01–10 for SGD and momentum and 3e-4–0.3 for the rest, × scale × decay (× momentum)."""
+    top = {"sgd": 1.0, "momentum": 1.0}.get(optimizer, -0.5)
+    rates = tuple(rounded(10**top * STEP**-power) for power in reversed(range(7)))
+    grid = {"learning_rate": rates, "output_scale": SCALES, "decay": DECAYS}
+    return grid | ({"momentum": MOMENTA} if optimizer == "momentum" else {})
+
+
+def with_synapses(rule: OptaxMLP, spec: Batch, synapses: int | None) -> OptaxMLP:
+    """The rule with all hidden layers widened to about so many parameters: the narrowest network that has them.
+
+    Raises:
+      ValueError: the number is unknown, or the rule has no hidden layer.
+    """
+    if synapses is None or not rule.hidden:
+        raise ValueError("no learner has synapses to count; expected baseline sizes of 'width' only")
+
+    def parameters(width: int) -> int:
+        wide = dataclasses.replace(rule, hidden=(width,) * len(rule.hidden))
+        return count_parameters(wide, wide.init_genome(jax.random.key(0)), spec) or 0
+
+    low, high = 0, 1
+    while parameters(high) < synapses:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if parameters(middle) < synapses else (low, middle)
+    return dataclasses.replace(rule, hidden=(high,) * len(rule.hidden))
+
+
+def genome_of(point: Point, rule: OptaxMLP) -> Genome:
+    """The genome with the values of a grid point, which are all it has."""
+    return rule.init_genome(jax.random.key(0)) | {name: jnp.asarray(value) for name, value in point.items()}
+
+
+def tune_baseline(
+    baseline: Baseline, play: Play, validation: Callable[[int], Block], metric: Metric, episodes: int
+) -> Tuned:
+    """The best point of the baseline's grid on validation episodes."""
+
+    def measure(points: Sequence[Point], episodes: int) -> list[Trial]:
+        genomes = [genome_of(point, baseline.rule) for point in points]
+        curves = play_all(play, genomes, validation, episodes)
+        return [
+            Trial(point, float(np.mean(curve.accuracy[:, -1])), float(np.mean(curve.loss[:, -1])), episodes)
+            for point, curve in zip(points, curves, strict=True)
+        ]
+
+    return tune(measure, baseline.grid, metric, episodes)

@@ -1,0 +1,93 @@
+"""What is compared with what, and where: the configuration of an evaluation."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Literal, NamedTuple
+
+from blur.rule import Genome, UpdateRule
+from blur.rules.gradient import OPTIMIZERS
+
+
+class Learner(NamedTuple):
+    """A rule with a genome, under the name that tables give it."""
+
+    name: str
+    rule: UpdateRule
+    genome: Genome
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationPlan:
+    """Learners are compared under every combination of task, resolution, width, depth, unroll and batch size.
+
+    Attributes:
+      tasks: names of tasks.
+      resolutions: side lengths that images are resized to; none for the task's own.
+      hidden: widths of the hidden layers.
+      depths: numbers of hidden layers, all of one width.
+      unrolls: inner steps; baselines are tuned for each.
+      batch_sizes: examples per inner step, and in the query.
+      baselines: optimisers; each is tuned with and without batch normalisation of its hidden layers.
+      baseline_sizes: baselines of the learners' `width`, or with as many `synapses` as the largest learner, or both.
+      statistics: what normalises predictions, of learners and baselines alike: statistics of the last `support` batch,
+        or of the `query` batch itself.
+      episodes: test episodes, the same for all.
+      tuning_episodes: validation episodes for the tuning of baselines, the same for all.
+      seed: of all episodes and initial networks.
+      data_dir: folder with raw or prepared data sets.
+
+    Raises:
+      ValueError: an empty axis, a size below 1, fewer than two episodes or an unknown optimiser.
+    """
+
+    tasks: tuple[str, ...] = ("digits",)
+    resolutions: tuple[int, ...] = ()
+    hidden: tuple[int, ...] = (64,)
+    depths: tuple[int, ...] = (1,)
+    unrolls: tuple[int, ...] = (10,)
+    batch_sizes: tuple[int, ...] = (128,)
+    baselines: tuple[str, ...] = ("sgd", "momentum", "adam")
+    baseline_sizes: tuple[Literal["width", "synapses"], ...] = ("width",)
+    statistics: Literal["support", "query"] = "support"
+    episodes: int = 100
+    tuning_episodes: int = 32
+    seed: int = 0
+    data_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        for axis in ("tasks", "hidden", "depths", "unrolls", "batch_sizes", "baselines", "baseline_sizes"):
+            if not getattr(self, axis):
+                raise ValueError(f"{axis} is empty; expected at least one")
+        for axis in ("resolutions", "hidden", "depths", "unrolls", "batch_sizes"):
+            if any(size < 1 for size in getattr(self, axis)):
+                raise ValueError(f"{axis} is {getattr(self, axis)}; expected sizes of at least 1")
+        for count in ("episodes", "tuning_episodes"):
+            if getattr(self, count) < 2:
+                raise ValueError(f"{count} is {getattr(self, count)}; an interval needs at least 2")
+        if unknown := [name for name in self.baselines if name not in OPTIMIZERS]:
+            raise ValueError(f"unknown baseline {unknown[0]!r}; expected some of {', '.join(OPTIMIZERS)}")
+
+    def conditions(self) -> list[Condition]:
+        """All combinations, tasks outermost."""
+        axes = (self.tasks, self.resolutions or (None,), self.hidden, self.depths, self.unrolls, self.batch_sizes)
+        return [
+            Condition(task, resolution, (width,) * depth, unroll, batch_size)
+            for task, resolution, width, depth, unroll, batch_size in itertools.product(*axes)
+        ]
+
+
+class Condition(NamedTuple):
+    """One combination: all learners meet the same episodes under it. No `resolution` is the task's own."""
+
+    task: str
+    resolution: int | None
+    hidden: tuple[int, ...]
+    unroll: int
+    batch_size: int
+
+    def __str__(self) -> str:
+        size = "" if self.resolution is None else f" {self.resolution}×{self.resolution}"
+        hidden = "-".join(map(str, self.hidden))
+        return f"{self.task}{size}, hidden {hidden}, {self.unroll} steps of {self.batch_size}"

@@ -1,0 +1,159 @@
+"""What an evaluation found out about one learner under one condition."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from blur.evaluation.cost import StepCost
+from blur.evaluation.curves import Curves
+from blur.evaluation.plan import Condition, EvaluationPlan
+from blur.evaluation.statistics import bootstrap_interval
+from blur.evaluation.tuning import Metric, Tuned, finite_or_none
+
+Ends = tuple[float | None, float | None]
+Verdict = Literal["better", "worse", "equal"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One learner under one condition, scored on test episodes after the last inner step. All values fit JSON.
+
+    Attributes:
+      learner: its name; that of a baseline starts with its optimiser, with `+bn` for batch normalisation.
+      kind: `learner`, or `baseline`.
+      task, resolution, hidden, unroll, batch: the condition; the resolution is None where it is the task's own.
+      network: widths of this learner's own hidden layers, wider than `hidden` in baselines of equal synapse count.
+      statistics: what normalised the predictions.
+      episodes, seed: the same test episodes for all learners.
+      diverged: episodes that ended with a loss that is not finite.
+      metric: what is compared: `accuracy`, or `loss` for a regression.
+      accuracy_mean, accuracy_ci95: share of correct queries, and the bootstrap interval of its mean; None for a
+        regression.
+      loss_mean, loss_ci95: cross-entropy in nats, or squared error; None if an episode diverged.
+      best_baseline: the baseline that did best on *validation* episodes.
+      paired_difference_mean, paired_difference_ci95: this learner's metric minus the best baseline's on the same
+        episodes.
+      verdict: `better` or `worse` than the best baseline if the interval excludes 0, else `equal`.
+      differences_ci95: the same intervals against every baseline, by its name.
+      verdicts: the verdicts that follow from them.
+      parameters: numbers held in synapses, all states and directions.
+      flop_per_step, seconds_per_step: of one inner step on this machine.
+      tuning: of a baseline, the winning hyper-parameters and the whole grid with its validation scores.
+      curve_mean, curve_ci95: the metric after each inner step.
+    """
+
+    learner: str
+    kind: Literal["learner", "baseline"]
+    task: str
+    resolution: int | None
+    hidden: tuple[int, ...]
+    network: tuple[int, ...]
+    unroll: int
+    batch: int
+    statistics: str
+    episodes: int
+    seed: int
+    diverged: int
+    metric: Metric
+    accuracy_mean: float | None
+    accuracy_ci95: Ends | None
+    loss_mean: float | None
+    loss_ci95: Ends
+    best_baseline: str
+    paired_difference_mean: float | None
+    paired_difference_ci95: Ends
+    verdict: Verdict
+    differences_ci95: dict[str, Ends]
+    verdicts: dict[str, Verdict]
+    parameters: int | None
+    flop_per_step: float | None
+    seconds_per_step: float
+    tuning: dict[str, Any] | None
+    curve_mean: tuple[float | None, ...]
+    curve_ci95: tuple[tuple[float | None, ...], tuple[float | None, ...]]
+
+    @property
+    def condition(self) -> Condition:
+        """What the records of one comparison have in common."""
+        return Condition(self.task, self.resolution, self.hidden, self.unroll, self.batch)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """A learner with its curves on the test episodes."""
+
+    name: str
+    network: tuple[int, ...]
+    curves: Curves
+    parameters: int | None
+    cost: StepCost
+
+
+def make_record(
+    scored: Scored,
+    tuned: Tuned | None,
+    *,
+    baselines: Sequence[Scored],
+    best: Scored,
+    condition: Condition,
+    metric: Metric,
+    plan: EvaluationPlan,
+) -> Record:
+    """Means, intervals, and paired differences to the baselines. Baselines are `tuned`, learners are not."""
+    seed = plan.seed
+    curve = getattr(scored.curves, metric)
+    differences = {other.name: curve[:, -1] - getattr(other.curves, metric)[:, -1] for other in baselines}
+    intervals = {name: _mean_and_ends(difference, seed) for name, difference in differences.items()}
+    verdicts = {name: verdict(ends, metric) for name, (_, ends) in intervals.items()}
+    accuracy_mean, accuracy_ends = _mean_and_ends(scored.curves.accuracy[:, -1], seed)
+    loss_mean, loss_ends = _mean_and_ends(scored.curves.loss[:, -1], seed)
+    low, high = bootstrap_interval(curve, seed=seed)
+    return Record(
+        learner=scored.name,
+        kind="learner" if tuned is None else "baseline",
+        task=condition.task,
+        resolution=condition.resolution,
+        hidden=condition.hidden,
+        unroll=condition.unroll,
+        batch=condition.batch_size,
+        network=scored.network,
+        statistics=plan.statistics,
+        episodes=len(curve),
+        seed=seed,
+        diverged=int(np.sum(~np.isfinite(scored.curves.loss[:, -1]))),
+        metric=metric,
+        accuracy_mean=accuracy_mean if metric == "accuracy" else None,
+        accuracy_ci95=accuracy_ends if metric == "accuracy" else None,
+        loss_mean=loss_mean,
+        loss_ci95=loss_ends,
+        best_baseline=best.name,
+        paired_difference_mean=intervals[best.name][0],
+        paired_difference_ci95=intervals[best.name][1],
+        verdict=verdicts[best.name],
+        differences_ci95={name: ends for name, (_, ends) in intervals.items()},
+        verdicts=verdicts,
+        parameters=scored.parameters,
+        flop_per_step=scored.cost.flop,
+        seconds_per_step=scored.cost.seconds,
+        tuning=None if tuned is None else tuned.to_json(),
+        curve_mean=tuple(map(finite_or_none, curve.mean(axis=0))),
+        curve_ci95=(tuple(map(finite_or_none, low)), tuple(map(finite_or_none, high))),
+    )
+
+
+def verdict(ends: Ends, metric: Metric) -> Verdict:
+    """More accuracy is better, less loss is. A difference without an interval, after a divergence, decides nothing."""
+    low, high = ends
+    if low is None or high is None or low <= 0 <= high:
+        return "equal"
+    return "better" if (low > 0) == (metric == "accuracy") else "worse"
+
+
+def _mean_and_ends(values: Float[np.ndarray, "episodes"], seed: int) -> tuple[float | None, Ends]:
+    low, high = bootstrap_interval(values, seed=seed)
+    return finite_or_none(values.mean()), (finite_or_none(float(low)), finite_or_none(float(high)))

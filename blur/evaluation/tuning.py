@@ -1,0 +1,162 @@
+"""Grid search that widens until the best point is inside the grid."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from blur.evaluation.curves import BLOCK
+
+Metric = Literal["accuracy", "loss"]
+Point = dict[str, float]
+"""A value for every hyper-parameter."""
+
+Grid = Mapping[str, tuple[float, ...]]
+"""Ascending values of every hyper-parameter."""
+
+STEP = math.sqrt(10)
+"""Ratio of neighbours on logarithmic axes."""
+
+MAX_EXTENSIONS = 6
+FINALISTS = 0.25
+"""Share of the points that is measured on all episodes, after a screening of all points on one block."""
+
+
+def rounded(value: float) -> float:
+    """Four significant digits: what is reported is what was tried."""
+    return float(f"{value:.4g}")
+
+
+BEYOND: dict[str, dict[str, Callable[[float], float]]] = {
+    "learning_rate": {"low": lambda rate: rounded(rate / STEP), "high": lambda rate: rounded(rate * STEP)},
+    "output_scale": {"high": lambda scale: rounded(scale * STEP)},
+    "momentum": {"high": lambda momentum: rounded(1 - (1 - momentum) / STEP)},
+}
+"""The next value beyond an end of an axis. An axis not named here ends naturally, as momentum does at 0."""
+
+
+class Trial(NamedTuple):
+    """A point and its means over validation episodes, after the last inner step."""
+
+    point: Point
+    accuracy: float
+    loss: float
+    episodes: int
+
+
+Measure = Callable[[Sequence[Point], int], list[Trial]]
+"""`(points, episodes) -> trials`, on the same episodes for all points."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuned:
+    """The result of a grid search.
+
+    Attributes:
+      best: the winner among the trials on all episodes.
+      trials: every point that was tried, once, with the most episodes it was measured on.
+      extensions: how many times the grid had to be widened.
+      at_edge: the axes at whose open end the winner still is; empty unless `MAX_EXTENSIONS` was reached.
+    """
+
+    best: Trial
+    trials: tuple[Trial, ...]
+    extensions: int
+    at_edge: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The winner, and the whole grid with its scores."""
+        return {
+            "best": self.best.point,
+            "validation_accuracy": finite_or_none(self.best.accuracy),
+            "validation_loss": finite_or_none(self.best.loss),
+            "validation_episodes": self.best.episodes,
+            "grid_extensions": self.extensions,
+            "at_edge": list(self.at_edge),
+            "grid": [
+                {
+                    **trial.point,
+                    "accuracy": finite_or_none(trial.accuracy),
+                    "loss": finite_or_none(trial.loss),
+                    "episodes": trial.episodes,
+                }
+                for trial in self.trials
+            ],
+        }
+
+
+def tune(measure: Measure, grid: Grid, metric: Metric, episodes: int) -> Tuned:
+    """Searches a grid by successive halving with common random numbers (Jamieson & Talwalkar 2016).
+
+    All points are screened on one block of episodes and the best quarter is measured on all. While the winner is at an
+    open end of the grid, the grid grows there by two values. At last the learning rate is refined: the winner's
+    neighbours at half a grid step (a factor 10^¼) are measured too.
+    """
+    screened: dict[tuple[float, ...], Trial] = {}
+    final: dict[tuple[float, ...], Trial] = {}
+    for extensions in range(MAX_EXTENSIONS + 1):
+        _measure_new(measure, grid_points(grid), screened, min(BLOCK, episodes))
+        finalists = sorted(screened.values(), key=lambda trial: cost(trial, metric))
+        finalists = finalists[: max(BLOCK, math.ceil(FINALISTS * len(finalists)))]
+        _measure_new(measure, [trial.point for trial in finalists], final, episodes)
+        best = min(final.values(), key=lambda trial: cost(trial, metric))
+        if not open_edges(grid, best.point) or extensions == MAX_EXTENSIONS:
+            break
+        grid = widened(grid, best.point)
+    _measure_new(measure, _refinements(best.point), final, episodes)
+    best = min(final.values(), key=lambda trial: cost(trial, metric))
+    return Tuned(best, tuple((screened | final).values()), extensions, tuple(open_edges(grid, best.point)))
+
+
+def cost(trial: Trial, metric: Metric) -> tuple[float, ...]:
+    """What the best trial has least of; equal accuracies are told apart by the loss."""
+    loss = trial.loss if math.isfinite(trial.loss) else math.inf
+    return (-trial.accuracy, loss) if metric == "accuracy" else (loss,)
+
+
+def grid_points(grid: Grid) -> list[Point]:
+    """All combinations."""
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def open_edges(grid: Grid, point: Point) -> dict[str, str]:
+    """The axes at whose open end (`low` or `high`) a point is."""
+    ends = {
+        name: "low" if point[name] <= values[0] else "high"
+        for name, values in grid.items()
+        if point[name] <= values[0] or point[name] >= values[-1]
+    }
+    return {name: end for name, end in ends.items() if end in BEYOND.get(name, {})}
+
+
+def widened(grid: Grid, point: Point) -> Grid:
+    """The grid with two more values beyond each open end that the point is at."""
+    wider = dict(grid)
+    for name, end in open_edges(grid, point).items():
+        beyond = BEYOND[name][end]
+        for _ in range(2):
+            values = wider[name]
+            wider[name] = (beyond(values[0]), *values) if end == "low" else (*values, beyond(values[-1]))
+    return wider
+
+
+def finite_or_none(value: float) -> float | None:
+    """JSON has no NaN and no infinity."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _refinements(point: Point) -> list[Point]:
+    if "learning_rate" not in point:
+        return []
+    return [point | {"learning_rate": rounded(point["learning_rate"] * STEP**power)} for power in (-0.5, 0.5)]
+
+
+def _measure_new(
+    measure: Measure, points: Sequence[Point], trials: dict[tuple[float, ...], Trial], episodes: int
+) -> None:
+    """Adds the trials of those points that are not there yet."""
+    new = [point for point in points if tuple(point.values()) not in trials]
+    trials.update({tuple(trial.point.values()): trial for trial in measure(new, episodes)} if new else {})
