@@ -1,0 +1,9 @@
+"""`python -m blur` is `blur`."""
+
+from __future__ import annotations
+
+import sys
+
+from blur.cli import main
+
+sys.exit(main())

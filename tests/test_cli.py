@@ -1,0 +1,227 @@
+"""The command line: a genome's whole life, help, and one line for every error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from blur import cli
+from blur.cli import COMMANDS, EXIT_ERROR, EXIT_INTERRUPTED, main
+from blur.commands import evaluate as evaluate_command
+from blur.commands import meta_train as meta_train_command
+from blur.genome_io import load_genome, save_genome
+from blur.meta import MetaTraining, MetaTrainResult, Setting
+from blur.original import OriginalNetwork
+from blur.rules.bidirectional import Bidirectional
+from blur.rules.gradient import OptaxMLP
+
+Capture = pytest.CaptureFixture[str]
+
+
+def error_of(arguments: list[str], capsys: Capture) -> str:
+    """Runs a command that must fail with one line on stderr, which is returned."""
+    assert main(arguments) == EXIT_ERROR
+    output = capsys.readouterr()
+    assert output.err.startswith("blur: error: ")
+    assert output.err.count("\n") == 1
+    return output.err
+
+
+@pytest.fixture
+def adam(tmp_path: Path) -> Path:
+    """A genome file: Adam on a small network."""
+    rule = OptaxMLP(hidden=(16,), optimizer="adam")
+    genome = {**rule.init_genome(jax.random.key(0)), "learning_rate": jax.numpy.asarray(1e-2)}
+    return save_genome(tmp_path / "adam.safetensors", rule, genome, description="Adam")
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Path:
+    """300 digits with labels."""
+    data = load_digits()
+    np.savez(tmp_path / "digits.npz", images=data.images[:300], labels=data.target[:300])
+    return tmp_path / "digits.npz"
+
+
+def test_train_and_predict(tmp_path: Path, adam: Path, digits: Path, capsys: Capture) -> None:
+    model = tmp_path / "models" / "model.safetensors"
+    assert main(["train", str(adam), "--data", str(digits), "--unroll", "60", "--out", str(model)]) == 0
+    assert "accuracy" in capsys.readouterr().out
+    assert main(["predict", str(model), "--data", str(digits)]) == 0
+    output = capsys.readouterr()
+    predicted = np.array([int(line) for line in output.out.split()])
+    share = np.mean(predicted == load_digits().target[:300])
+    assert share > 0.8
+    assert output.err == f"accuracy {share:.4f}\n"
+
+    np.savez(tmp_path / "one.npz", x=load_digits().images[0])
+    assert main(["predict", str(model), "--data", str(tmp_path / "one.npz")]) == 0
+    assert capsys.readouterr().out == f"{predicted[0]}\n"
+
+    out = tmp_path / "predictions.npz"
+    assert main(["predict", str(model), "--data", str(digits), "--out", str(out)]) == 0
+    np.testing.assert_array_equal(np.load(out)["predictions"], predicted)
+
+
+def test_train_with_other_hidden_layers(tmp_path: Path, adam: Path, digits: Path, capsys: Capture) -> None:
+    out = tmp_path / "model.safetensors"
+    options = ["--unroll", "2", "--hidden", "5", "4", "--out", str(out)]
+    assert main(["train", str(adam), "--data", str(digits), *options]) == 0
+    assert main(["predict", str(out), "--data", str(digits)]) == 0
+
+
+def test_genome_show_validate_and_convert(tmp_path: Path, adam: Path, capsys: Capture) -> None:
+    assert main(["genome", "show", str(adam)]) == 0
+    shown = capsys.readouterr().out
+    assert "parameters: 2" in shown
+    assert '"type": "OptaxMLP"' in shown
+    assert "description: Adam" in shown
+    assert main(["genome", "validate", str(adam), str(adam)]) == 0
+    assert capsys.readouterr().out == f"{adam}: valid\n" * 2
+    assert main(["genome", "convert", str(adam), str(tmp_path / "adam.json")]) == 0
+    assert json.loads((tmp_path / "adam.json").read_text())["tensors"]["genome/output_scale"] == 1.0
+    assert "only genomes of OriginalNetwork" in error_of(["genome", "convert", str(adam), "x.npz"], capsys)
+    assert "known are .safetensors to .json" in error_of(["genome", "convert", str(adam), "x.pkl"], capsys)
+
+
+def test_the_original_s_dictionary_goes_out_and_in(tmp_path: Path, capsys: Capture) -> None:
+    network = OriginalNetwork(hidden=(7,), states=3)
+    genome = network.init_genome(jax.random.key(0))
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    save_genome(first, network, genome)
+    assert main(["genome", "convert", str(first), str(tmp_path / "a.npz")]) == 0
+    assert main(["genome", "convert", str(tmp_path / "a.npz"), str(second), "--hidden", "7"]) == 0
+    restored = load_genome(second)
+    assert restored.rule == network
+    jax.tree.map(np.testing.assert_array_equal, restored.genome, genome)
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Collects what `meta_train` is called with, instead of running it."""
+    collected = []
+
+    def record(setting: Setting, config: MetaTraining, **options: Any) -> MetaTrainResult:
+        collected.append((setting, config, options))
+        return MetaTrainResult({}, 0.25, 0.75, 1, 2, {})
+
+    monkeypatch.setattr(meta_train_command, "meta_train", record)
+    return collected
+
+
+def test_meta_train_passes_its_options_on(tmp_path: Path, runs: list, capsys: Capture) -> None:
+    options = "--unroll 3 --batch-size 16 --hidden 4 5 --states 2 --outer CMA_ES --population 8 --seed 7 --resume"
+    assert main(["meta-train", "xor", "--out", str(tmp_path), *options.split()]) == 0
+    assert "validation fitness 0.25, accuracy 0.75" in capsys.readouterr().out
+    setting, config, others = runs[0]
+    assert (setting.rule, setting.task.name) == (Bidirectional(hidden=(4, 5), states=2), "xor")
+    assert (setting.unroll, setting.batch_size) == (3, 16)
+    assert config == MetaTraining(outer="CMA_ES", population=8, seed=7)
+    assert others == {"init": None, "out": tmp_path, "resume": True}
+
+
+def test_meta_train_starts_from_a_genome(tmp_path: Path, adam: Path, runs: list, capsys: Capture) -> None:
+    command = ["meta-train", "xor", "--out", str(tmp_path), "--init", str(adam)]
+    assert main(command) == 0
+    assert main([*command, "--hidden", "5"]) == 0
+    rules = [setting.rule for setting, _, _ in runs]
+    assert rules == [OptaxMLP(hidden=(width,), optimizer="adam") for width in (16, 5)]
+    assert float(runs[0][2]["init"]["learning_rate"]) == pytest.approx(1e-2)
+    capsys.readouterr()
+    assert "only --hidden goes with it" in error_of([*command, "--states", "3"], capsys)
+
+
+def test_evaluate_passes_its_options_on(
+    tmp_path: Path, adam: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    calls = []
+    monkeypatch.setattr(evaluate_command, "compare", lambda *arguments: calls.append(arguments))
+    renamed = adam.rename(tmp_path / "mine.safetensors")
+    options = "--task mnist --resolution 28 --hidden 64 --unroll 10 50 --baselines sgd adam --episodes 100"
+    assert main(["evaluate", str(renamed), *options.split(), "--out", str(tmp_path / "out")]) == 0
+    [learner], plan, out = calls[0]
+    assert (learner.name, learner.rule) == ("mine", OptaxMLP(hidden=(16,), optimizer="adam"))
+    assert (plan.tasks, plan.resolutions, plan.hidden, plan.unrolls) == (("mnist",), (28,), (64,), (10, 50))
+    assert (plan.baselines, plan.episodes, out) == (("sgd", "adam"), 100, tmp_path / "out")
+    genome = renamed.rename(tmp_path / "genome.safetensors")
+    assert evaluate_command.read_learner(str(genome)).name == tmp_path.name
+    assert "no genome was given" in error_of(["evaluate", "--out", "x"], capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fly"], "unknown command 'fly'"),
+        (["train"], "Missing from blur train: GENOME"),
+        (["train", "g", "--data", "d.npz", "--out", "m", "--speed", "3"], "Unrecognized options: --speed"),
+        (["train", "g", "--data", "d.npz", "--out", "m", "--unroll", "x"], "Error parsing --unroll"),
+        (["train", "nobody", "--data", "d.npz", "--out", "m"], "nobody is neither a file nor a genome"),
+        (["predict", "nothing.safetensors", "--data", "d.npz"], "there is no such file"),
+        (["genome", "validate"], "no file was given"),
+        (["genome", "validate", str(Path(__file__))], "not a safetensors file"),
+        (["genome", "show", "nobody"], "nobody is neither a file nor a genome"),
+        (["meta-train", "nonsense_task", "--out", "x", "--resolution", "8"], "there is no task 'nonsense_task'"),
+    ],
+)
+def test_errors_are_one_line(
+    arguments: list[str], message: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in error_of(arguments, capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_without_the_arrays_wanted(tmp_path: Path, adam: Path, capsys: Capture) -> None:
+    np.savez(tmp_path / "d.npz", inputs=np.ones((3, 2)))
+    train = ["train", str(adam), "--data", str(tmp_path / "d.npz"), "--out", str(tmp_path / "m.safetensors")]
+    assert "has no labels" in error_of(train, capsys)
+    np.savez(tmp_path / "d.npz", something=np.ones(3))
+    assert "has the arrays ['something']" in error_of(train, capsys)
+    assert "no array 'synapse/transform/pre'" in error_of(
+        ["genome", "convert", str(tmp_path / "d.npz"), str(tmp_path / "g.safetensors")], capsys
+    )
+
+
+def test_debug_shows_the_traceback_and_still_ends_with_the_line(capsys: Capture) -> None:
+    assert main(["genome", "show", "nobody", "--debug"]) == EXIT_ERROR
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1].startswith("blur: error: nobody")
+
+
+def test_an_interruption_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    def interrupt(words: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_dispatch", interrupt)
+    assert main(["tasks"]) == EXIT_INTERRUPTED
+    assert capsys.readouterr().err == "blur: interrupted\n"
+
+
+def test_mistakes_of_the_library_are_marked(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setattr(cli, "_dispatch", lambda words: [][0])
+    assert "IndexError: list index out of range (unexpected; --debug" in error_of(["tasks"], capsys)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str, capsys: Capture) -> None:
+    assert main([name, "--help"]) == 0
+    assert f"usage: blur {name}" in capsys.readouterr().out
+
+
+def test_overview_version_and_lists(capsys: Capture) -> None:
+    for arguments in ([], ["--help"]):
+        assert main(arguments) == 0
+        overview = capsys.readouterr().out
+        assert all(name in overview for name in COMMANDS)
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "blur 0.1.0\n"
+    for command, expected in (("rules", "Bidirectional: "), ("tasks", "digits: "), ("genomes", "")):
+        assert main([command]) == 0
+        assert expected in capsys.readouterr().out
