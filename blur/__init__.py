@@ -27,9 +27,11 @@ _HOMES = {
     "GenomeFile": "blur.genome_io",
     "GenomeFileError": "blur.genome_io",
     # compare it
-    "evaluate": "blur.evaluation",
-    "EvaluationPlan": "blur.evaluation",
-    "Learner": "blur.evaluation",
+    "evaluate": "blur.evaluation.evaluate",
+    "EvaluationPlan": "blur.evaluation.plan",
+    "Learner": "blur.evaluation.plan",
+    "write_results": "blur.report",
+    "print_results": "blur.report",
     "OptaxMLP": "blur.rules.gradient",
     "TwoStateSGD": "blur.rules.two_state_sgd",
     # write another rule
