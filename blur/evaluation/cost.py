@@ -40,7 +40,8 @@ def step_cost(rule: UpdateRule, genome: Genome, episode: Episode) -> StepCost:
 
     A dispatch of the compiled step is included, some tens of microseconds, which a scan over steps does not pay.
     """
-    state = rule.init_state(genome, jax.random.key(0), batch_spec(episode))
+    spec = batch_spec(episode)
+    state = jax.jit(lambda genome, key: rule.init_state(genome, key, spec))(genome, jax.random.key(0))
     batch = jax.tree.map(jnp.asarray, first_batch(episode))
     step = jax.jit(rule.step).lower(genome, state, batch).compile()
     flop = (step.cost_analysis() or {}).get("flops")

@@ -30,12 +30,15 @@ def rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-BEYOND: dict[str, dict[str, Callable[[float], float]]] = {
-    "learning_rate": {"low": lambda rate: rounded(rate / STEP), "high": lambda rate: rounded(rate * STEP)},
-    "output_scale": {"high": lambda scale: rounded(scale * STEP)},
-    "momentum": {"high": lambda momentum: rounded(1 - (1 - momentum) / STEP)},
+BEYOND: dict[str, dict[str, Callable[[float, int], float]]] = {
+    "learning_rate": {
+        "low": lambda rate, steps: rounded(rate * STEP**-steps),
+        "high": lambda rate, steps: rounded(rate * STEP**steps),
+    },
+    "output_scale": {"high": lambda scale, steps: rounded(scale * STEP**steps)},
+    "momentum": {"high": lambda momentum, steps: rounded(1 - (1 - momentum) * STEP**-steps)},
 }
-"""The next value beyond an end of an axis. An axis not named here ends naturally, as momentum does at 0."""
+"""The value so many steps beyond an end of an axis. An axis not named here ends naturally, as momentum does at 0."""
 
 
 class Trial(NamedTuple):
@@ -136,10 +139,11 @@ def widened(grid: Grid, point: Point) -> Grid:
     """The grid with two more values beyond each open end that the point is at."""
     wider = dict(grid)
     for name, end in open_edges(grid, point).items():
-        beyond = BEYOND[name][end]
-        for _ in range(2):
-            values = wider[name]
-            wider[name] = (beyond(values[0]), *values) if end == "low" else (*values, beyond(values[-1]))
+        values, beyond = grid[name], BEYOND[name][end]
+        if end == "low":
+            wider[name] = (beyond(values[0], 2), beyond(values[0], 1), *values)
+        else:
+            wider[name] = (*values, beyond(values[-1], 1), beyond(values[-1], 2))
     return wider
 
 

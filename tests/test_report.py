@@ -1,0 +1,144 @@
+"""Files and tables of an evaluation."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from blur.evaluation.plan import EvaluationPlan
+from blur.evaluation.records import Record, verdict
+from blur.plotting import colours
+from blur.report import condition_slug, print_results, ranked, write_results
+
+TUNING = {"best": {"learning_rate": 0.3162, "output_scale": 0.1, "decay": 1.0}, "at_edge": [], "grid": []}
+
+
+def make_record(learner, mean, *, kind="baseline", difference=(-0.02, 0.02), metric="accuracy", **fields):
+    accuracy = metric == "accuracy"
+    verdicts = {"adam+bn": verdict(difference, metric)}
+    values = {
+        "learner": learner,
+        "kind": kind,
+        "task": "digits",
+        "resolution": None,
+        "hidden": (64, 64),
+        "network": (64, 64),
+        "unroll": 3,
+        "batch": 128,
+        "statistics": "support",
+        "episodes": 100,
+        "seed": 0,
+        "diverged": 0,
+        "metric": metric,
+        "accuracy_mean": mean if accuracy else None,
+        "accuracy_ci95": (mean - 0.01, mean + 0.01) if accuracy else None,
+        "loss_mean": mean,
+        "loss_ci95": (mean, mean),
+        "best_baseline": "adam+bn",
+        "paired_difference_mean": sum(difference) / 2,
+        "paired_difference_ci95": difference,
+        "verdict": verdicts["adam+bn"],
+        "verdicts": verdicts,
+        "differences_ci95": {"adam+bn": difference},
+        "parameters": 12345,
+        "flop_per_step": 1e6,
+        "seconds_per_step": 2e-4,
+        "tuning": TUNING if kind == "baseline" else None,
+        "curve_mean": (0.1, 0.2, mean),
+        "curve_ci95": ((0.1, 0.2, mean), (0.1, 0.2, mean)),
+    }
+    return Record(**{**values, **fields})
+
+
+RECORDS = [
+    make_record("blur", 0.9, kind="learner", difference=(0.01, 0.03)),
+    make_record("sgd", 0.7, difference=(-0.3, -0.1)),
+    make_record("adam+bn", 0.88, difference=(0.0, 0.0)),
+]
+
+
+def printed(records):
+    console = Console(file=io.StringIO(), width=200)
+    print_results(records, console)
+    return console.file.getvalue()
+
+
+def test_results_are_complete_and_read_back(tmp_path):
+    other = [dataclasses.replace(record, task="a/b c.npz", resolution=28) for record in RECORDS]
+    files = write_results([*RECORDS, *other], EvaluationPlan(), tmp_path / "new")
+    names = [path.name for path in files]
+    assert names[:3] == ["plan.json", "results.json", "results.csv"]
+    assert names[3:] == ["curves_digits_h64-64_t3_b128.png", "curves_b-c_28px_h64-64_t3_b128.png", "comparison.png"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(names)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in files[3:])
+    results = json.loads(files[1].read_text())
+    assert results[0]["learner"] == "blur"
+    assert results[0]["paired_difference_ci95"] == [0.01, 0.03]
+    assert results[1]["tuning"]["best"]["learning_rate"] == 0.3162
+    assert set(results[0]) == {field.name for field in dataclasses.fields(Record)}
+    assert json.loads(files[0].read_text())["episodes"] == 100
+
+
+def test_csv_has_a_row_per_record_and_plain_cells(tmp_path):
+    path = write_results(RECORDS, EvaluationPlan(), tmp_path)[2]
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert [row["learner"] for row in rows] == ["blur", "sgd", "adam+bn"]
+    assert (rows[0]["accuracy_ci95_low"], rows[0]["hidden"], rows[0]["resolution"]) == ("0.89", "64-64", "")
+    assert json.loads(rows[1]["tuned"]) == TUNING["best"]
+    assert rows[0]["tuned"] == ""
+
+
+def test_no_records_are_one_clear_line(tmp_path):
+    with pytest.raises(ValueError, match="there are no records to write"):
+        write_results([], EvaluationPlan(), tmp_path)
+
+
+def test_the_table_says_who_wins():
+    lines = printed(RECORDS).splitlines()
+    row = {name: next(line for line in lines if f"│ {name} " in line) for name in ("blur", "sgd", "adam+bn")}
+    assert "▲" in row["blur"]
+    assert "+0.0100 … +0.0300" in row["blur"]
+    assert "▼" in row["sgd"]
+    assert "best baseline" in row["adam+bn"]
+    assert "rate 0.316 decayed, output scale 0.1" in row["sgd"]
+    assert lines.index(row["blur"]) < lines.index(row["adam+bn"]) < lines.index(row["sgd"])
+    assert "blur against each baseline: ▲ adam+bn" in lines
+
+
+def test_a_table_of_losses_ranks_the_least_first_and_the_diverged_last():
+    records = [
+        make_record("slow", 0.5, metric="loss", difference=(0.1, 0.2)),
+        make_record("fast", 0.2, metric="loss", difference=(-0.2, -0.1)),
+    ]
+    wild = dataclasses.replace(
+        records[0],
+        learner="wild",
+        loss_mean=None,
+        loss_ci95=(None, None),
+        paired_difference_mean=None,
+        paired_difference_ci95=(None, None),
+    )
+    assert [record.learner for record in ranked([wild, *records])] == ["fast", "slow", "wild"]
+    assert [record.verdict for record in records] == ["worse", "better"]
+    assert "diverged" in printed([wild, *records])
+
+
+def test_verdicts_need_an_interval_without_zero():
+    assert verdict((0.01, 0.02), "accuracy") == verdict((-0.02, -0.01), "loss") == "better"
+    assert verdict((-0.02, -0.01), "accuracy") == verdict((0.01, 0.02), "loss") == "worse"
+    assert verdict((-0.01, 0.02), "loss") == verdict((0.0, 0.0), "loss") == verdict((None, None), "loss") == "equal"
+
+
+def test_names_of_files_are_plain():
+    assert condition_slug(dataclasses.replace(RECORDS[0], task="/x/y é&.npz")) == "y-é-_h64-64_t3_b128"
+
+
+def test_colours_go_with_optimisers_and_learners_have_their_own():
+    chosen = colours([*RECORDS, make_record("sgd+bn wide", 0.5), make_record("lion", 0.5)])
+    assert chosen[1] == chosen[3]
+    assert len({chosen[0], chosen[1], chosen[2], chosen[4]}) == 4
