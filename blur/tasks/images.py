@@ -29,6 +29,12 @@ class Pools(NamedTuple):
     validation: int
     test: int
 
+    @classmethod
+    def divide(cls, train: int, test: int) -> Pools:
+        """One eighth of the training examples each for meta-train queries and validation, the rest for support."""
+        eighth = train // 8
+        return cls(train - 2 * eighth, eighth, eighth, test)
+
     def ranges(self, split: Split) -> tuple[range, range]:
         """Where the support and the query of a split's episodes come from."""
         meta_train = self.support + self.query
@@ -184,9 +190,9 @@ def image_task(dataset: Dataset, resolution: int | None = None, seed: int = 0) -
       ValueError: a resolution is asked for, but the data set has no images.
     """
     count = len(dataset.train_inputs)
-    eighth = count // 8
+    pools = Pools.divide(count, len(dataset.test_inputs))
     order = np.random.default_rng(seed).permutation(count)
-    meta_train = dataset.train_targets[order[: count - eighth]]
+    meta_train = dataset.train_targets[order[: pools.support + pools.query]]
     outputs = len(dataset.classes) or meta_train.shape[-1]
     task = ImageTask(
         examples=jnp.asarray(np.concatenate([dataset.train_inputs[order], dataset.test_inputs])),
@@ -197,7 +203,7 @@ def image_task(dataset: Dataset, resolution: int | None = None, seed: int = 0) -
         target_std=jnp.ones(outputs) if dataset.classes else _positive(jnp.asarray(np.std(meta_train, axis=0))),
         name=dataset.name,
         classes=dataset.classes,
-        pools=Pools(count - 2 * eighth, eighth, eighth, len(dataset.test_inputs)),
+        pools=pools,
         resolution=None,
         sha256=dataset.sha256,
     )

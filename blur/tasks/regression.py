@@ -103,12 +103,11 @@ class LinearRegression(SyntheticTask):
         mixing = jnp.diag(jnp.sqrt(covariance_spectrum(self.inputs, self.condition)))
         if self.rotate:
             mixing = jax.random.orthogonal(rotation_key, self.inputs) @ mixing
-        nonzero = self.inputs if self.nonzero is None else self.nonzero
-        scale = nonzero**-0.5 if self.weight_scale is None else self.weight_scale
-        places = jax.vmap(lambda k: jax.random.permutation(k, self.inputs) < nonzero, out_axes=1)(
-            jax.random.split(place_key, self.outputs)
-        )
-        weights = scale * places * jax.random.normal(weight_key, (self.inputs, self.outputs))
+        scale = (self.nonzero or self.inputs) ** -0.5 if self.weight_scale is None else self.weight_scale
+        weights = scale * jax.random.normal(weight_key, (self.inputs, self.outputs))
+        if self.nonzero is not None:
+            ranks = jax.random.permutation(place_key, jnp.indices(weights.shape)[0], axis=0, independent=True)
+            weights *= ranks < self.nonzero
         return LinearLaw(self.input_scale * mixing, weights)
 
     def draw_examples(

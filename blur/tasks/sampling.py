@@ -54,9 +54,8 @@ def _distinct(key: Key[Array, ""], pool: int, count: int) -> Int[Array, "count"]
     """
     a = math.isqrt(pool - 1) + 1
     b = -(-pool // a)
-    left_key, right_key = jax.random.split(key)
-    left_shifts = jax.random.randint(left_key, (_ROUNDS, b), 0, a)
-    right_shifts = jax.random.randint(right_key, (_ROUNDS, a), 0, b)
+    bits = jax.random.bits(key, (2, _ROUNDS, max(a, b)), jnp.uint32)
+    left_shifts, right_shifts = (bits[0] % a).astype(jnp.int32), (bits[1] % b).astype(jnp.int32)
 
     def permute(index: Array) -> Array:
         left, right = index // b, index % b
@@ -65,7 +64,10 @@ def _distinct(key: Key[Array, ""], pool: int, count: int) -> Int[Array, "count"]
             right = (right + right_shift[left]) % b
         return left * b + right
 
-    def walk(index: Array) -> Array:
-        return jnp.where(index < pool, index, permute(index))
+    def walk(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        index, arrived = carry
+        index = jnp.where(arrived, index, permute(index))
+        return index, index < pool
 
-    return jax.lax.while_loop(lambda i: jnp.any(i >= pool), walk, permute(jnp.arange(count, dtype=jnp.int32)))
+    start = jnp.arange(count, dtype=jnp.int32), jnp.zeros(count, bool)
+    return jax.lax.while_loop(lambda carry: ~jnp.all(carry[1]), walk, start)[0]

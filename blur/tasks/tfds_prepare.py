@@ -40,7 +40,7 @@ def prepare(tfds: ModuleType, builder: Any, name: str, data_dir: Path | None, sc
       ValueError: a file is not the published one.
     """
     raw = None if data_dir is None else data_dir / builder.name
-    builder_class = without_tensorflow(tfds, type(builder)) if builder.name in RAW_SETS else type(builder)
+    builder_class = without_tensorflow(type(builder)) if builder.name in RAW_SETS else type(builder)
     _check_obtainable(builder, name, raw)
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
@@ -96,7 +96,7 @@ def _unreachable(url: str) -> str | None:
     return None
 
 
-def without_tensorflow(tfds: ModuleType, upstream: Any) -> Any:
+def without_tensorflow(upstream: Any) -> Any:
     """A builder of the same data set, name and version as `upstream`, one of `RAW_SETS`, that needs no TensorFlow."""
     from PIL import Image
 
@@ -106,27 +106,25 @@ def without_tensorflow(tfds: ModuleType, upstream: Any) -> Any:
         with gzip.open(path) as file:
             return np.frombuffer(file.read(), np.uint8, offset=header)
 
-    with tfds.core.registered.skip_registration():
+    class Builder(upstream, skip_registration=True):
+        name = upstream.name
+        url_infos = upstream.url_infos
 
-        class Builder(upstream):
-            name = upstream.name
-            url_infos = upstream.url_infos
-
-            def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-                parts = {"train": "train", "test": "t10k"}
-                urls = {
-                    split: {
-                        "images": f"{base_url}{part}-images-idx3-ubyte.gz",
-                        "labels": f"{base_url}{part}-labels-idx1-ubyte.gz",
-                    }
-                    for split, part in parts.items()
+        def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+            parts = {"train": "train", "test": "t10k"}
+            urls = {
+                split: {
+                    "images": f"{base_url}{part}-images-idx3-ubyte.gz",
+                    "labels": f"{base_url}{part}-labels-idx1-ubyte.gz",
                 }
-                files = dl_manager.download(urls)
-                return {split: self._generate_examples(**files[split]) for split in parts}
+                for split, part in parts.items()
+            }
+            files = dl_manager.download(urls)
+            return {split: self._generate_examples(**files[split]) for split in parts}
 
-            def _generate_examples(self, images: Any, labels: Any) -> Iterator[tuple[int, dict[str, Any]]]:
-                pixels = read(images, 16).reshape(-1, 28, 28)
-                for index, (image, label) in enumerate(zip(pixels, read(labels, 8), strict=True)):
-                    yield index, {"image": Image.fromarray(image), "label": int(label)}
+        def _generate_examples(self, images: Any, labels: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+            pixels = read(images, 16).reshape(-1, 28, 28)
+            for index, (image, label) in enumerate(zip(pixels, read(labels, 8), strict=True)):
+                yield index, {"image": Image.fromarray(image), "label": int(label)}
 
     return Builder

@@ -1,0 +1,79 @@
+"""The table of tasks, and what every task promises."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from blur.tasks import TASKS, BooleanTask, LinearRegression, make_task
+
+OFFLINE = [name for name in TASKS if name not in ("mnist", "fashion_mnist")]
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_every_task_keeps_its_promises(name: str) -> None:
+    task = make_task(name)
+    sample = jax.jit(lambda task, key: task.sample(key, unroll=3, batch_size=4, split="validation", query_size=5))
+    first, again = sample(task, jax.random.key(0)), sample(make_task(name), jax.random.key(0))
+    assert task.name == name
+    assert first.support.inputs.shape == (3, 4, task.inputs)
+    assert first.support.targets.shape == (3, 4, task.outputs)
+    assert first.support.weight.shape == (3, 4)
+    assert first.query.inputs.shape == (5, task.inputs)
+    assert first.query.targets.shape == (5, task.outputs)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(first))
+    if task.kind == "classification":
+        assert set(np.unique(first.support.targets).tolist()) <= {-1.0, 1.0}
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    other = sample(task, jax.random.key(1))
+    assert not np.array_equal(first.support.inputs, other.support.inputs)
+    assert not np.array_equal(first.query.inputs, other.query.inputs)
+
+
+@pytest.mark.parametrize("name", ["linear_regression", "two_moons", "digits"])
+def test_splits_of_one_key_are_different_episodes(name: str) -> None:
+    task, key = make_task(name), jax.random.key(0)
+    train, validation = (task.sample(key, unroll=2, batch_size=8, split=split) for split in ("train", "validation"))
+    assert not np.array_equal(train.support.inputs, validation.support.inputs)
+    assert not np.array_equal(train.query.inputs, validation.query.inputs)
+
+
+def test_vmap_over_keys() -> None:
+    task, keys = LinearRegression(3), jax.random.split(jax.random.key(0), 4)
+    episodes = jax.vmap(lambda key: task.sample(key, unroll=2, batch_size=5))(keys)
+    assert episodes.support.inputs.shape == (4, 2, 5, 3)
+    np.testing.assert_allclose(
+        episodes.query.inputs[2], task.sample(keys[2], unroll=2, batch_size=5).query.inputs, rtol=1e-5
+    )
+
+
+def test_tasks_compare_by_value_and_hash() -> None:
+    assert LinearRegression(3, noise=0.1) == LinearRegression(3, noise=0.1)
+    assert hash(BooleanTask(("xor",))) == hash(BooleanTask(("xor",)))
+    assert BooleanTask(("xor",)) != BooleanTask(("or",))
+
+
+def test_images_come_at_any_resolution() -> None:
+    assert make_task("digits", resolution=5).inputs == 25
+
+
+def test_a_file_is_a_task(tmp_path) -> None:
+    np.savez(tmp_path / "mine.npz", x=np.zeros((40, 7)), y=np.arange(40) % 2)
+    task = make_task(str(tmp_path / "mine.npz"))
+    assert (task.name, task.inputs, task.outputs) == ("mine", 7, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("xro", {}, "there is no task 'xro'; did you mean xor"),
+        ("linear_regresion", {}, "did you mean linear_regression"),
+        ("zzzz", {}, "there is no task 'zzzz'; there are digits, mnist"),
+        ("xor", {"resolution": 4}, "task 'xor' has no images, so it cannot have resolution 4"),
+    ],
+)
+def test_mistakes_are_one_line(name: str, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        make_task(name, **options)
+    assert "\n" not in str(caught.value)
