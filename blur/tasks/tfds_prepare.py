@@ -106,7 +106,7 @@ def without_tensorflow(upstream: Any) -> Any:
         with gzip.open(path) as file:
             return np.frombuffer(file.read(), np.uint8, offset=header)
 
-    class Builder(upstream, skip_registration=True):
+    class Builder(upstream, skip_registration=True):  # type: ignore[call-arg]
         name = upstream.name
         url_infos = upstream.url_infos
 
