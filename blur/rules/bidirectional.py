@@ -52,7 +52,7 @@ class Bidirectional(ChainRule):
     reference_batch: float | None = 128.0
     per_layer: int | None = None
     readout_scale: float = 4.0
-    transform_scale: float = 0.3
+    transform_scale: float = 0.15
     initial_update: float = -1e-3
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from blur.rule import Batch, Episode, make_batch
 from blur.tasks.arrays import Dataset
 from blur.tasks.datasets import load_dataset
 from blur.tasks.resize import resize
-from blur.tasks.sampling import check_sizes, draw_indices, split_key
+from blur.tasks.sampling import check_sizes, draw_disjoint, draw_indices, split_key
 from blur.tasks.task import Kind, Split
 
 _CHUNK = 2_000  # images resized at once while statistics are computed
@@ -24,25 +24,19 @@ _CHUNK = 2_000  # images resized at once while statistics are computed
 class Pools(NamedTuple):
     """Numbers of examples per pool; the pools follow each other in the task's arrays in this order."""
 
-    support: int
-    query: int
+    meta_train: int
     validation: int
     test: int
 
     @classmethod
     def divide(cls, train: int, test: int) -> Pools:
-        """One eighth of the training examples each for meta-train queries and validation, the rest for support."""
-        eighth = train // 8
-        return cls(train - 2 * eighth, eighth, eighth, test)
+        """One eighth of the training examples for validation, the rest for meta-training."""
+        return cls(train - train // 8, train // 8, test)
 
-    def ranges(self, split: Split) -> tuple[range, range]:
-        """Where the support and the query of a split's episodes come from."""
-        meta_train = self.support + self.query
-        if split == "train":
-            return range(self.support), range(self.support, meta_train)
-        if split == "validation":
-            return range(meta_train), range(meta_train, meta_train + self.validation)
-        return range(meta_train), range(meta_train + self.validation, sum(self))
+    def query(self, split: Split) -> range:
+        """Where the query of a split's episodes comes from."""
+        start = {"train": 0, "validation": self.meta_train, "test": self.meta_train + self.validation}[split]
+        return range(start, start + {"train": self.meta_train, "validation": self.validation, "test": self.test}[split])
 
 
 @jax.tree_util.register_dataclass
@@ -50,13 +44,13 @@ class Pools(NamedTuple):
 class ImageTask:
     """Episodes of images, or of feature vectors, from one data set. Made by `make_image_task` or `image_task`.
 
-    Three quarters of the training examples are the meta-train support pool, one eighth the meta-train query pool, one
-    eighth the validation pool; which ones is drawn by a seed. While meta-training (`train`), the support comes from the
-    first and the query from the second; for `validation` and `test` the support comes from both meta-train pools, and
-    the query from the validation pool or the test set.
+    One eighth of the training examples is the validation pool, the rest the meta-train pool; which ones is drawn by a
+    seed. While meta-training (`train`), every episode divides the meta-train pool anew into two parts, one for its
+    support and one for its query; a fixed division would let a genome learn the images of its queries. For `validation`
+    and `test` the support comes from the meta-train pool, and the query from the validation pool or the test set.
 
-    Within an episode, examples are drawn without replacement. Where the support needs more than its pool holds (such as
-    10 batches of 128 out of the 1,078 digits), it goes through the pool again in a new order, as epochs do.
+    Within an episode, examples are drawn without replacement. Where the support needs more than its part holds (such as
+    10 batches of 128 out of 1,131 digits), it goes through that part again in a new order, as epochs do.
 
     Inputs are resized by exact area averaging to `resolution`², flattened and standardised: images with the mean and
     standard deviation of all meta-train pixels at that resolution, feature vectors with those of each feature. Class
@@ -126,21 +120,27 @@ class ImageTask:
     ) -> Episode:
         """A random episode; see `Task.sample`.
 
-        The default query size is `batch_size`, or the whole query pool where that is smaller.
+        The default query size is `batch_size`, or all that the split has for queries where that is less.
 
         Raises:
-          ValueError: `query_size` exceeds the query pool (its examples are never repeated), or a size is below 1.
+          ValueError: `query_size` exceeds the query pool (while meta-training, half the meta-train pool; its examples
+            are never repeated), or a size is below 1.
         """
-        support_key, query_key = jax.random.split(split_key(key, split))
-        support_pool, query_pool = self.pools.ranges(split)
-        query_size = min(batch_size, len(query_pool)) if query_size is None else query_size
+        key = split_key(key, split)
+        pool = self.pools.query(split)
+        most = len(pool) // 2 if split == "train" else len(pool)
+        query_size = min(batch_size, most) if query_size is None else query_size
         check_sizes(unroll=unroll, batch_size=batch_size, query_size=query_size)
-        if query_size > len(query_pool):
+        if query_size > most:
             raise ValueError(
-                f"{self.name}: query_size is {query_size}, but the {split} query pool holds {len(query_pool)} examples"
+                f"{self.name}: query_size is {query_size}, but a {split} query may have {most} examples at most"
             )
-        support = draw_indices(support_key, len(support_pool), unroll * batch_size) + support_pool.start
-        query = draw_indices(query_key, len(query_pool), query_size) + query_pool.start
+        if split == "train":
+            query, support = draw_disjoint(key, len(pool), query_size, unroll * batch_size)
+        else:
+            support_key, query_key = jax.random.split(key)
+            support = draw_indices(support_key, self.pools.meta_train, unroll * batch_size)
+            query = draw_indices(query_key, len(pool), query_size) + pool.start
         return Episode(self.batch(support.reshape(unroll, batch_size)), self.batch(query))
 
     def batch(self, indices: Shaped[Array, "*batch"]) -> Batch:
@@ -169,7 +169,7 @@ class ImageTask:
         if resolution is not None and (self.examples.ndim != 4 or resolution < 1):
             shape = "x".join(map(str, self.examples.shape[1:]))
             raise ValueError(f"{self.name}: resolution {resolution} cannot be had from examples of shape {shape}")
-        mean, std = _input_statistics(self.examples[: self.pools.support + self.pools.query], resolution)
+        mean, std = _input_statistics(self.examples[: self.pools.meta_train], resolution)
         return dataclasses.replace(self, resolution=resolution, input_mean=mean, input_std=std)
 
 
@@ -192,7 +192,7 @@ def image_task(dataset: Dataset, resolution: int | None = None, seed: int = 0) -
     count = len(dataset.train_inputs)
     pools = Pools.divide(count, len(dataset.test_inputs))
     order = np.random.default_rng(seed).permutation(count)
-    meta_train = dataset.train_targets[order[: pools.support + pools.query]]
+    meta_train = dataset.train_targets[order[: pools.meta_train]]
     outputs = len(dataset.classes) or meta_train.shape[-1]
     task = ImageTask(
         examples=jnp.asarray(np.concatenate([dataset.train_inputs[order], dataset.test_inputs])),

@@ -41,12 +41,25 @@ def draw_indices(key: Key[Array, ""], pool: int, count: int) -> Int[Array, "coun
     epochs do. Costs O(count + √pool), so it never touches the whole pool.
     """
     epochs = -(-count // pool)
-    draws = jax.vmap(lambda k: _distinct(k, pool, min(count, pool)))(jax.random.split(key, epochs))
+    indices = jnp.arange(min(count, pool), dtype=jnp.int32)
+    draws = jax.vmap(lambda k: _permute(k, pool, indices))(jax.random.split(key, epochs))
     return draws.reshape(-1)[:count]
 
 
-def _distinct(key: Key[Array, ""], pool: int, count: int) -> Int[Array, "count"]:
-    """The first `count` values of a pseudo-random permutation of 0 … pool − 1.
+def draw_disjoint(
+    key: Key[Array, ""], pool: int, query: int, support: int
+) -> tuple[Int[Array, "query"], Int[Array, "support"]]:
+    """Divides 0 … pool − 1 at random into two parts; `query` indices, all of one part, and `support` of the other.
+
+    The query's are distinct, the support's are drawn as by `draw_indices`. int32; O(query + support + √pool).
+    """
+    division_key, support_key = jax.random.split(key)
+    places = query + draw_indices(support_key, pool - query, support)
+    return _permute(division_key, pool, jnp.arange(query, dtype=jnp.int32)), _permute(division_key, pool, places)
+
+
+def _permute(key: Key[Array, ""], pool: int, indices: Int[Array, "count"]) -> Int[Array, "count"]:
+    """Where a pseudo-random permutation of 0 … pool − 1 sends some indices.
 
     A Feistel network with random round functions on Z_a × Z_b, a·b ≥ pool, a ≈ b ≈ √pool (Luby & Rackoff, 1988).
     Values outside the pool are sent through again until they fall inside, which keeps it a permutation (cycle walking:
@@ -57,7 +70,7 @@ def _distinct(key: Key[Array, ""], pool: int, count: int) -> Int[Array, "count"]
     bits = jax.random.bits(key, (2, _ROUNDS, max(a, b)), jnp.uint32)
     left_shifts, right_shifts = (bits[0] % a).astype(jnp.int32), (bits[1] % b).astype(jnp.int32)
 
-    def permute(index: Array) -> Array:
+    def once(index: Array) -> Array:
         left, right = index // b, index % b
         for left_shift, right_shift in zip(left_shifts, right_shifts, strict=True):
             left = (left + left_shift[right]) % a
@@ -66,8 +79,7 @@ def _distinct(key: Key[Array, ""], pool: int, count: int) -> Int[Array, "count"]
 
     def walk(carry: tuple[Array, Array]) -> tuple[Array, Array]:
         index, arrived = carry
-        index = jnp.where(arrived, index, permute(index))
+        index = jnp.where(arrived, index, once(index))
         return index, index < pool
 
-    start = jnp.arange(count, dtype=jnp.int32), jnp.zeros(count, bool)
-    return jax.lax.while_loop(lambda carry: ~jnp.all(carry[1]), walk, start)[0]
+    return jax.lax.while_loop(lambda carry: ~jnp.all(carry[1]), walk, (indices, jnp.zeros(indices.shape, bool)))[0]

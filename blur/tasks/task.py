@@ -9,7 +9,8 @@ from jaxtyping import Array, Key
 from blur.rule import Episode
 
 Split = Literal["train", "validation", "test"]
-"""While meta-training (`train`), support and query come from disjoint parts of the meta-train examples. For tuning and
+"""While meta-training (`train`), support and query come from disjoint parts of the meta-train examples, divided anew for
+every episode. For tuning and
 selection the query comes from `validation` examples, for reported figures only from `test` examples; their support
 comes from the meta-train examples."""
 

@@ -54,7 +54,7 @@ def test_queries_of_different_splits_never_meet() -> None:
     for seed in range(60):
         for split in SPLITS:
             seen[split] |= identities(SAMPLE(NUMBERED, jax.random.key(seed), split).query.inputs)
-    assert {split: len(ids) for split, ids in seen.items()} == {"train": 50, "validation": 50, "test": 100}
+    assert {split: len(ids) for split, ids in seen.items()} == {"train": 350, "validation": 50, "test": 100}
     assert not seen["train"] & seen["validation"]
     assert not (seen["train"] | seen["validation"]) & seen["test"]
 
@@ -62,12 +62,10 @@ def test_queries_of_different_splits_never_meet() -> None:
 @given(count=st.integers(20, 3000))
 def test_pools_divide_the_training_examples(count: int) -> None:
     pools = Pools.divide(count, 7)
-    assert pools.support + pools.query + pools.validation == count
+    assert pools.meta_train + pools.validation == count
     assert min(pools) >= 2
-    for split in SPLITS:
-        support, query = pools.ranges(split)
-        assert not set(support) & set(query)
-        assert max(support) < pools.support + pools.query
+    ranges = [pools.query(split) for split in SPLITS]
+    assert [place for pool in ranges for place in pool] == list(range(count + 7))
 
 
 def test_labels_stay_with_their_images() -> None:
@@ -86,7 +84,7 @@ def test_labels_are_plus_minus_one_hot() -> None:
 @pytest.mark.parametrize("resolution", [None, 5, 4, 16])
 def test_meta_train_images_are_standardised(resolution: int | None) -> None:
     task = DIGITS.with_resolution(resolution)
-    meta_train = task.batch(jnp.arange(task.pools.support + task.pools.query)).inputs
+    meta_train = task.batch(jnp.arange(task.pools.meta_train)).inputs
     assert meta_train.shape[-1] == task.inputs == (resolution or 8) ** 2
     np.testing.assert_allclose(np.mean(meta_train), 0, atol=1e-5)
     np.testing.assert_allclose(np.std(meta_train), 1, rtol=1e-5)
@@ -108,7 +106,7 @@ def test_features_are_standardised_one_by_one_and_constants_vanish() -> None:
     targets = 30 * rng.normal(size=200) + 1000
     task = image_task(from_arrays(features, targets))
     assert (task.kind, task.inputs, task.outputs) == ("regression", 3, 1)
-    batch = task.batch(jnp.arange(task.pools.support + task.pools.query))
+    batch = task.batch(jnp.arange(task.pools.meta_train))
     np.testing.assert_allclose(np.mean(batch.inputs, axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(np.std(batch.inputs, axis=0), [1, 1, 0], atol=1e-5)
     np.testing.assert_allclose(np.mean(batch.targets), 0, atol=1e-4)
@@ -121,16 +119,22 @@ def test_the_whole_test_set_can_be_the_query() -> None:
 
 
 def test_a_small_pool_is_gone_through_again() -> None:
-    episode = jax.jit(lambda task, key: task.sample(key, unroll=7, batch_size=100))(NUMBERED, jax.random.key(0))
-    assert NUMBERED.pools.support == 300
-    assert len(identities(episode.support.inputs[:3])) == 300
-    assert len(identities(episode.support.inputs[3:6])) == 300
-    assert episode.query.inputs.shape == (50, 1)  # the default: all of a query pool below the batch size
+    episode = jax.jit(lambda task, key: task.sample(key, unroll=6, batch_size=100))(NUMBERED, jax.random.key(0))
+    query, support = identities(episode.query.inputs), identities(episode.support.inputs)
+    assert len(query) == 100  # the default: as many as a batch
+    assert support == set(range(400)) - query - identities(NUMBERED.batch(jnp.arange(350, 400)).inputs)
+    assert len(support) == 250
 
 
-def test_a_query_beyond_its_pool_is_refused() -> None:
-    with pytest.raises(ValueError, match="query_size is 51, but the validation query pool holds 50 examples"):
-        NUMBERED.sample(jax.random.key(0), unroll=1, batch_size=1, split="validation", query_size=51)
+def test_every_episode_divides_the_meta_train_pool_anew() -> None:
+    first, second = (identities(SAMPLE(NUMBERED, jax.random.key(seed), "train").query.inputs) for seed in (0, 1))
+    assert first != second
+
+
+@pytest.mark.parametrize(("split", "most"), [("train", 175), ("validation", 50), ("test", 100)])
+def test_a_query_beyond_its_pool_is_refused(split: str, most: int) -> None:
+    with pytest.raises(ValueError, match=f"query_size is {most + 1}, but a {split} query may have {most} examples"):
+        NUMBERED.sample(jax.random.key(0), unroll=1, batch_size=1, split=split, query_size=most + 1)
 
 
 def test_the_same_key_gives_the_same_bits_and_another_key_another_episode() -> None:
@@ -167,7 +171,7 @@ def test_the_provenance_is_plain() -> None:
     assert record["name"] == "digits"
     assert record["resolution"] == 4
     assert len(record["sha256"]) == 64
-    assert record["pools"] == {"support": 1080, "query": 179, "validation": 179, "test": 359}
+    assert record["pools"] == {"meta_train": 1259, "validation": 179, "test": 359}
 
 
 def test_double_precision_on_request() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blur.tasks.sampling import check_sizes, draw_indices, split_key
+from blur.tasks.sampling import check_sizes, draw_disjoint, draw_indices, split_key
 
 DRAW = jax.jit(draw_indices, static_argnums=(1, 2))
 
@@ -36,6 +36,19 @@ def test_longer_draws_are_epochs_in_different_orders() -> None:
     np.testing.assert_array_equal(np.sort(second), np.arange(50))
     assert (first != second).any()
     assert len(set(rest.tolist())) == 20
+
+
+@settings(max_examples=20, deadline=None)
+@given(sizes=st.sampled_from([(10, 3, 7), (100, 40, 130), (1258, 128, 1280)]), seed=st.integers(0, 2**31))
+def test_disjoint_draws_never_meet(sizes: tuple[int, int, int], seed: int) -> None:
+    pool, query, support = sizes
+    ours, others = map(np.asarray, jax.jit(draw_disjoint, static_argnums=(1, 2, 3))(jax.random.key(seed), *sizes))
+    assert ours.shape == (query,)
+    assert others.shape == (support,)
+    assert len(set(ours.tolist())) == query
+    assert not set(ours.tolist()) & set(others.tolist())
+    assert len(set(others.tolist())) == min(support, pool - query)
+    assert set(ours.tolist()) | set(others.tolist()) <= set(range(pool))
 
 
 def test_every_ordered_pair_is_equally_likely() -> None:
