@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import itertools
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -150,12 +152,15 @@ class OptaxMLP(UpdateRule):
     def _init_synapses(
         self, key: Key[Array, ""], widths: tuple[int, ...], dtype: jnp.dtype, output_scale: Float[Array, ""]
     ) -> tuple[Layer, ...]:
-        last = len(widths) - 2
+        shapes = list(itertools.pairwise(widths))
+        sizes = [fan_in * fan_out for fan_in, fan_out in shapes]
+        draws = jax.random.normal(key, (sum(sizes),), dtype)  # all layers in one draw, which compiles faster
+        last = len(shapes) - 1
         layers = []
-        for index, layer_key in enumerate(jax.random.split(key, last + 1)):
-            fan_in, fan_out = widths[index], widths[index + 1]
-            variance = (2 if self.activation == "relu" and index < last else 1) / fan_in
-            weights = jnp.sqrt(variance).astype(dtype) * jax.random.normal(layer_key, (fan_in, fan_out), dtype)
+        for index, (fan_in, fan_out) in enumerate(shapes):
+            start = sum(sizes[:index])
+            deviation = math.sqrt((2 if self.activation == "relu" and index < last else 1) / fan_in)
+            weights = deviation * draws[start : start + sizes[index]].reshape(fan_in, fan_out)
             zeros = jnp.zeros(fan_out, dtype)
             if index == last:
                 layers.append({"weights": jnp.asarray(output_scale, dtype) * weights, "bias": zeros})
