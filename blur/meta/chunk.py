@@ -38,10 +38,16 @@ def run_chunk(
         def body(i: Int[Array, ""], carry: tuple) -> tuple:
             state, held, metrics = carry
             state, held, new = outer.step(state, held, key, first + i, setting)
-            return state, held, jax.tree.map(lambda rows, row: rows.at[i].set(row), metrics, new)
+            metrics = jax.tree.map(lambda rows, row: rows.at[i].set(row), metrics, new)
+            return strong_types(state), strong_types(held), metrics
 
         new = jax.eval_shape(outer.step, state, held, key, jnp.asarray(first), setting)[2]
         empty = jax.tree.map(lambda leaf: jnp.zeros((CHUNK_CAPACITY, *leaf.shape), leaf.dtype), new)
         return jax.lax.fori_loop(0, length, body, (state, held, empty))
 
     return mapped(candidate, mapping)(states, held, keys)
+
+
+def strong_types(tree: PyTree) -> PyTree:
+    """The same arrays without weak types: where these come and go, the hot loop would be compiled again."""
+    return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype), tree)

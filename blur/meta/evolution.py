@@ -106,7 +106,6 @@ class EvolutionOuter(Outer):
 
 
 def initial_state(strategy: Strategy, key: Key[Array, ""], genome: Genome, rule: UpdateRule) -> PyTree:
-    """The evosax state whose mean is `genome`, of arrays alone."""
+    """The evosax state whose mean is `genome`."""
     built, params = strategy.build(rule)
-    state = built.init(key, genome, params)
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), state)
+    return built.init(key, genome, params)

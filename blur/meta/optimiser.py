@@ -23,14 +23,11 @@ OPTIMISERS = (
     "lion",
     "nadam",
     "nadamw",
-    "noisy_sgd",
     "novograd",
     "radam",
     "rmsprop",
-    "rprop",
     "sgd",
     "sign_sgd",
-    "sm3",
     "yogi",
 )
 """The optax optimisers that need nothing but a learning rate and a gradient."""

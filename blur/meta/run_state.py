@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PyTree
 
+from blur.meta.chunk import strong_types
 from blur.meta.outer import Outer
 from blur.meta.setting import Setting
 from blur.meta.validation import Kept, nothing_kept
@@ -76,4 +77,4 @@ def _start(
         return outer.init(state_key, genome, rule), held, genome
 
     states, held, genomes = jax.vmap(candidate)(keys)
-    return states, held, jax.tree.map(lambda leaf: leaf[0], genomes)
+    return strong_types((states, held, jax.tree.map(lambda leaf: leaf[0], genomes)))

@@ -86,8 +86,8 @@ def meta_train(
     settings = [settings] if isinstance(settings, Setting) else list(settings)
     check_settings(settings)
     if init is not None:
-        check_same_genome(genome_shapes(settings[0].rule), init, names=("the rule", "init"))
         init = jax.tree.map(jnp.asarray, init)
+        check_same_genome(genome_shapes(settings[0].rule), init, names=("the rule", "init"))
     if resume and out is None:
         raise ValueError("resume is set, but out is not: which run should be resumed?")
     run = _Run(settings, config, make_outer(config), known)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from blur.meta import Setting
-from blur.rule import Batch, Episode, UpdateRule, make_batch
+from blur.rule import Episode, UpdateRule, make_batch
 from blur.state import State
 
 
@@ -22,7 +22,7 @@ class LinearDescent(UpdateRule):
         return {"log_rate": self.start + 0.1 * jax.random.normal(key)}
 
     def init_state(self, genome, key, spec):
-        weights = 0.1 * jax.random.normal(key, (spec.inputs.shape[-1], spec.targets.shape[-1]), spec.inputs.dtype)
+        weights = jnp.zeros((spec.inputs.shape[-1], spec.targets.shape[-1]), spec.inputs.dtype)
         return State(weights=weights, step=jnp.zeros((), jnp.int32), key=key)
 
     def step(self, genome, state, batch):
@@ -37,19 +37,19 @@ class LinearDescent(UpdateRule):
 
 @dataclasses.dataclass(frozen=True)
 class Drift(UpdateRule):
-    """s ← s + c·genome, prediction s: the loss `s − 0` is linear in the genome under the loss that is the output."""
+    """s ← s + velocity from s = 0, prediction s; the genome is the velocity."""
 
     def init_genome(self, key):
-        return {"velocity": jnp.zeros(2)}
+        return {"velocity": jnp.array([0.5, -0.3, 0.2, 0.1])}
 
     def init_state(self, genome, key, spec):
-        return State(position=jnp.zeros(2), step=jnp.zeros((), jnp.int32), key=key)
+        return State(position=jnp.zeros(4), step=jnp.zeros((), jnp.int32))
 
     def step(self, genome, state, batch):
         return state.replace(position=state.position + genome["velocity"], step=state.step + 1)
 
     def predict(self, genome, state, inputs):
-        return jnp.broadcast_to(state.position, (inputs.shape[0], 2))
+        return jnp.broadcast_to(state.position, (inputs.shape[0], 4))
 
 
 @jax.tree_util.register_dataclass
@@ -66,11 +66,11 @@ class LinearTask:
     outputs = 1
 
     def sample(self, key, *, unroll, batch_size, split="train", query_size=None):
-        weight_key, support_key, query_key, poison_key = jax.random.split(key, 4)
-        weights = jax.random.normal(weight_key, (3, 1), self.scale.dtype)
-        x = self.scale * jax.random.normal(support_key, (unroll, batch_size, 3), self.scale.dtype)
-        q = self.scale * jax.random.normal(query_key, (query_size or batch_size, 3), self.scale.dtype)
-        bad = jnp.where(jax.random.uniform(poison_key) < self.poison, jnp.nan, 0.0).astype(self.scale.dtype)
+        size = query_size or batch_size
+        drawn = jax.random.normal(key, (2 + unroll * batch_size + size, 3), self.scale.dtype)  # one draw compiles fast
+        weights, x, q = drawn[1, :, None], self.scale * drawn[2:-size], self.scale * drawn[-size:]
+        x = x.reshape(unroll, batch_size, 3)
+        bad = jnp.where(jax.scipy.special.ndtr(drawn[0, 0]) < self.poison, jnp.nan, 0.0).astype(self.scale.dtype)
         return Episode(make_batch(x, x @ weights + bad), make_batch(q, q @ weights))
 
 
@@ -96,6 +96,30 @@ class SignTask:
         return Episode(batch(support_key, batch_size), batch(query_key, query_size or batch_size), steps=unroll)
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class FixedTarget:
+    """The same target in every example of every episode."""
+
+    target: jax.Array
+
+    name = "toy_target"
+    kind = "regression"
+    inputs = 1
+    outputs = 4
+
+    def sample(self, key, *, unroll, batch_size, split="train", query_size=None):
+        def batch(*shape):
+            return make_batch(jnp.zeros((*shape, 1)), jnp.broadcast_to(self.target, (*shape, 4)))
+
+        return Episode(batch(unroll, batch_size), batch(query_size or batch_size))
+
+
+def drift_setting(unroll: int) -> Setting:
+    """After n steps the loss is ¼ Σ_j (n v_j − y_j)² with y = (1, 2, 0, −1)."""
+    return Setting(Drift(), FixedTarget(jnp.array([1.0, 2.0, 0.0, -1.0])), unroll=unroll, batch_size=1)
+
+
 def linear_setting(*, poison: float = 0.0, unroll: int = 4, start: float = -4.0, **options) -> Setting:
     """Linear regression by gradient descent."""
     task = LinearTask(jnp.asarray(1.0), jnp.asarray(poison))
@@ -105,8 +129,3 @@ def linear_setting(*, poison: float = 0.0, unroll: int = 4, start: float = -4.0,
 def sign_setting(**options) -> Setting:
     """Classification by gradient descent."""
     return Setting(LinearDescent(), SignTask(jnp.asarray(0.0)), unroll=4, batch_size=16, **options)
-
-
-def spec_of(setting: Setting) -> Batch:
-    """Shapes of a support batch."""
-    return jax.eval_shape(setting.sample, jax.random.key(0)).support
