@@ -9,10 +9,9 @@ from jaxtyping import Array, Key
 from blur.rule import Episode
 
 Split = Literal["train", "validation", "test"]
-"""While meta-training (`train`), support and query come from disjoint parts of the meta-train examples, divided anew for
-every episode. For tuning and
-selection the query comes from `validation` examples, for reported figures only from `test` examples; their support
-comes from the meta-train examples."""
+"""While meta-training (`train`), support and query come from disjoint parts of the meta-train examples, divided anew
+for every episode. For tuning and selection the query comes from `validation` examples, for reported figures only from
+`test` examples; their support comes from the meta-train examples."""
 
 Kind = Literal["classification", "regression"]
 
