@@ -134,6 +134,13 @@ def test_verdicts_need_an_interval_without_zero():
     assert verdict((-0.01, 0.02), "loss") == verdict((0.0, 0.0), "loss") == verdict((None, None), "loss") == "equal"
 
 
+def test_without_an_interval_who_diverged_more_often_is_worse():
+    assert verdict((None, None), "loss", (3, 0)) == "worse"
+    assert verdict((None, None), "loss", (0, 1)) == "better"
+    assert verdict((None, None), "loss", (2, 2)) == "equal"
+    assert verdict((0.01, 0.02), "accuracy", (3, 0)) == "better"
+
+
 def test_names_of_files_are_plain():
     assert condition_slug(dataclasses.replace(RECORDS[0], task="/x/y é&.npz")) == "y-é-_h64-64_t3_b128"
 

@@ -85,6 +85,8 @@ def initial_grid(optimizer: str) -> Grid:
 def with_synapses(rule: OptaxMLP, spec: Batch, synapses: int | None) -> OptaxMLP:
     """The rule with all hidden layers widened to about so many parameters: the narrowest network that has them.
 
+    A network that has them already stays as it is.
+
     Raises:
       ValueError: the number is unknown, or the rule has no hidden layer.
     """
@@ -95,7 +97,7 @@ def with_synapses(rule: OptaxMLP, spec: Batch, synapses: int | None) -> OptaxMLP
         wide = dataclasses.replace(rule, hidden=(width,) * len(rule.hidden))
         return count_parameters(wide, wide.init_genome(jax.random.key(0)), spec) or 0
 
-    low, high = 0, 1
+    low, high = min(rule.hidden) - 1, min(rule.hidden)
     while parameters(high) < synapses:
         low, high = high, 2 * high
     while high - low > 1:

@@ -38,7 +38,8 @@ class Record:
       best_baseline: the baseline that did best on *validation* episodes.
       paired_difference_mean, paired_difference_ci95: this learner's metric minus the best baseline's on the same
         episodes.
-      verdict: `better` or `worse` than the best baseline if the interval excludes 0, else `equal`.
+      verdict: `better` or `worse` than the best baseline if the interval excludes 0 (or, among losses
+        without interval, if it diverged less or more often), else `equal`.
       differences_ci95: the same intervals against every baseline, by its name.
       verdicts: the verdicts that follow from them.
       parameters: numbers held in synapses, all states and directions.
@@ -109,7 +110,10 @@ def make_record(
     curve = getattr(scored.curves, metric)
     differences = {other.name: curve[:, -1] - getattr(other.curves, metric)[:, -1] for other in baselines}
     intervals = {name: _mean_and_ends(difference, seed) for name, difference in differences.items()}
-    verdicts = {name: verdict(ends, metric) for name, (_, ends) in intervals.items()}
+    verdicts = {
+        other.name: verdict(intervals[other.name][1], metric, (_diverged(scored), _diverged(other)))
+        for other in baselines
+    }
     accuracy_mean, accuracy_ends = _mean_and_ends(scored.curves.accuracy[:, -1], seed)
     loss_mean, loss_ends = _mean_and_ends(scored.curves.loss[:, -1], seed)
     low, high = bootstrap_interval(curve, seed=seed)
@@ -125,7 +129,7 @@ def make_record(
         statistics=plan.statistics,
         episodes=len(curve),
         seed=seed,
-        diverged=int(np.sum(~np.isfinite(scored.curves.loss[:, -1]))),
+        diverged=_diverged(scored),
         metric=metric,
         accuracy_mean=accuracy_mean if metric == "accuracy" else None,
         accuracy_ci95=accuracy_ends if metric == "accuracy" else None,
@@ -146,12 +150,24 @@ def make_record(
     )
 
 
-def verdict(ends: Ends, metric: Metric) -> Verdict:
-    """More accuracy is better, less loss is. A difference without an interval, after a divergence, decides nothing."""
+def verdict(ends: Ends, metric: Metric, diverged: tuple[int, int] = (0, 0)) -> Verdict:
+    """More accuracy is better, less loss is. Where a difference of losses has no interval, fewer `diverged` are better.
+
+    Args:
+      ends: the interval of the paired difference.
+      metric: of what.
+      diverged: episodes that diverged, of the learner and of the other.
+    """
     low, high = ends
-    if low is None or high is None or low <= 0 <= high:
+    if low is None or high is None:
+        return "worse" if diverged[0] > diverged[1] else "better" if diverged[0] < diverged[1] else "equal"
+    if low <= 0 <= high:
         return "equal"
     return "better" if (low > 0) == (metric == "accuracy") else "worse"
+
+
+def _diverged(scored: Scored) -> int:
+    return int(np.sum(~np.isfinite(scored.curves.loss[:, -1])))
 
 
 def _mean_and_ends(values: Float[np.ndarray, "episodes"], seed: int) -> tuple[float | None, Ends]:

@@ -65,6 +65,10 @@ def test_equal_synapses_is_the_narrowest_network_that_has_them(hidden, batch_nor
     assert parameters(wide.hidden[0] - 1) < 5000 <= parameters(wide.hidden[0])
 
 
+def test_a_network_that_has_the_synapses_stays():
+    assert with_synapses(OptaxMLP(hidden=(8, 8)), spec_of(16, 10), 20) == OptaxMLP(hidden=(8, 8))
+
+
 def test_equal_synapses_needs_synapses_to_count():
     with pytest.raises(ValueError, match="no learner has synapses to count; expected baseline sizes of 'width' only"):
         with_synapses(OptaxMLP(), spec_of(3, 2), None)

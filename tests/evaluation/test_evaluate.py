@@ -102,6 +102,7 @@ def test_regressions_are_compared_by_loss():
     assert records[0].paired_difference_ci95[0] > 0
     assert records[1].diverged == 12
     assert records[1].loss_mean is None
+    assert records[1].verdict == "worse"
     assert all(record.parameters >= records[0].parameters for record in records[2:])
     json.dumps([dataclasses.asdict(record) for record in records], allow_nan=False)
 
