@@ -153,7 +153,7 @@ def _heat_map(records: Sequence[Record]) -> Figure:
     axes.spines[:].set_visible(False)
     metrics = {record.metric for record in records}
     units = {"accuracy": "accuracy", "loss": "log₁₀ of losses"}
-    label = f"advantage over the best baseline ({' or '.join(units[metric] for metric in sorted(metrics))})"
+    label = f"advantage over\nthe best baseline\n({' or '.join(units[metric] for metric in sorted(metrics))})"
     figure.colorbar(image, ax=axes, label=label, shrink=0.8).outline.set_visible(False)
     return figure
 
