@@ -1,0 +1,25 @@
+"""Networks of multi-state neurons: the phases that update rules are made of, in the order of an inner step."""
+
+from blur.network.activations import ACTIVATIONS as ACTIVATIONS
+from blur.network.activations import WithDerivative as WithDerivative
+from blur.network.amendments import Oja as Oja
+from blur.network.amendments import TieDirections as TieDirections
+from blur.network.amendments import TieStates as TieStates
+from blur.network.amendments import amend as amend
+from blur.network.backward import Backward as Backward
+from blur.network.every import Every as Every
+from blur.network.every import every as every
+from blur.network.forward import Forward as Forward
+from blur.network.hebbian import ApplyChange as ApplyChange
+from blur.network.hebbian import Change as Change
+from blur.network.hebbian import Hebbian as Hebbian
+from blur.network.normalisation import NormaliseSynapses as NormaliseSynapses
+from blur.network.normalisation import SynapseNormalisation as SynapseNormalisation
+from blur.network.present import Feedback as Feedback
+from blur.network.present import LossGradient as LossGradient
+from blur.network.present import PresentInput as PresentInput
+from blur.network.present import Readout as Readout
+from blur.network.present import Remember as Remember
+from blur.network.present import present_target as present_target
+from blur.network.synapses import DenseSynapses as DenseSynapses
+from blur.network.synapses import Synapse as Synapse

@@ -47,19 +47,6 @@ class TieStates(Phase):
 
 
 @dataclasses.dataclass(frozen=True)
-class FreezeBackward(Phase):
-    """Backward synapses do not change: feedback alignment (Lillicrap et al. 2016)."""
-
-    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
-        """Amends `change`."""
-        frozen = (
-            synapse._replace(backward=jax.tree.map(jnp.zeros_like, synapse.backward))
-            for synapse in state.change.synapses
-        )
-        return amend(state, *frozen)
-
-
-@dataclasses.dataclass(frozen=True)
 class Oja(Phase):
     """Adds Oja's decay: Δ_ij^c −= |η̃| m w_ij^c Σ_batch (Σ_d μ̃^{cd} a_j^d)², which bounds a Hebbian synapse.
 
@@ -86,7 +73,7 @@ class Oja(Phase):
         return amend(
             state,
             *(
-                self._decay(strength * jnp.abs(update), synapse, change, targets, batch.weight)
+                self._decay(strength * jnp.abs(update), synapse, change, targets, state.change.weight)
                 for synapse, change, targets, update in zip(
                     state.synapses, state.change.synapses, state.change.targets, state.change.update, strict=True
                 )

@@ -25,11 +25,13 @@ class Change(NamedTuple):
       targets: for each layer the mixed target activities of the forward and the backward synapses, as Oja's term
         needs them: `[synapse_states, batch, outputs]` and `[synapse_states, batch, inputs]` or None.
       update: η̃ for each layer.
+      weight: what each example counted in H: its weight in the batch, scaled to the reference batch.
     """
 
     synapses: Synapses
     targets: tuple[tuple[Array, Array | None], ...]
     update: tuple[Float[Array, ""], ...]
+    weight: Float[Array, "batch"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,7 @@ class Hebbian(LayerwisePhase):
             changes.append(change)
             targets.append(target)
         update = tuple(layer_genome["update"] for layer_genome in genomes)
-        return state.replace(change=Change(tuple(changes), tuple(targets), update))
+        return state.replace(change=Change(tuple(changes), tuple(targets), update, weight))
 
     def _propose(
         self, genome: Genome, below: Layer, above: Layer, synapse: Synapse, weight: Float[Array, "batch"]
