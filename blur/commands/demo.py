@@ -26,7 +26,7 @@ FULL = Preset(
     hidden=(64,),
     unroll=10,
     batch_size=128,
-    meta=MetaTraining(meta_steps=1000, candidates=3),
+    meta=MetaTraining(meta_steps=1200, candidates=3, learning_rate=2e-2),
     episodes=100,
     tuning_episodes=32,
 )
