@@ -74,29 +74,42 @@ def condition_slug(record: Record) -> str:
 
 
 def print_results(records: Sequence[Record], console: Console | None = None) -> None:
-    """Prints a table for each condition, and how each learner compares with every baseline."""
+    """Prints, for each condition, who wins, what every learner costs, and how each compares with every baseline."""
     console = console or Console()
     for group in by_condition(records):
         console.print(results_table(group))
+        console.print(details_table(group))
         for record in group:
             if record.kind == "learner":
                 console.print(summary(record))
 
 
 def results_table(records: Sequence[Record]) -> Table:
-    """The learners of one condition, best first, and who is better than the best baseline."""
+    """The learners of one condition, best first, and who is better than the best baseline; 80 columns wide at most."""
     first = records[0]
     table = Table(
         title=str(first.condition),
-        caption=f"▲ better, ▼ worse, = neither: than {first.best_baseline}, the baseline that was best on validation; "
-        f"by the 95 % interval of the paired difference on the same {first.episodes} test episodes",
+        caption=f"[…] 95 % intervals over the same {first.episodes} test episodes. Difference: paired, to "
+        f"{first.best_baseline}, the baseline that was best on validation. ▲ better, ▼ worse, = neither.",
     )
-    table.add_column("learner")
-    for heading in (first.metric, "95 % interval", "difference", "95 % interval", "", "parameters", "µs/step"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("learner", overflow="fold")
+    table.add_column(first.metric)
+    table.add_column("difference")
+    table.add_column("", no_wrap=True)
+    for record in ranked(records):
+        table.add_row(*_result_cells(record), style=_style(record))
+    return table
+
+
+def details_table(records: Sequence[Record]) -> Table:
+    """What the learners of one condition cost, and what the baselines were tuned to; in the same order."""
+    table = Table()
+    table.add_column("learner", overflow="fold")
+    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column("µs/step", justify="right", no_wrap=True)
     table.add_column("tuned to")
     for record in ranked(records):
-        table.add_row(*_cells(record), style="bold" if record.kind == "learner" else None)
+        table.add_row(*_detail_cells(record), style=_style(record))
     return table
 
 
@@ -116,20 +129,27 @@ def ranked(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=rank)
 
 
-def _cells(record: Record) -> Iterator[str]:
-    mean, ends = (
-        (record.accuracy_mean, record.accuracy_ci95)
-        if record.metric == "accuracy"
-        else (record.loss_mean, record.loss_ci95)
-    )
+def _style(record: Record) -> str | None:
+    return "bold" if record.kind == "learner" else None
+
+
+def _result_cells(record: Record) -> Iterator[str]:
     yield record.learner
-    yield _number(mean)
-    yield _ends(ends)
-    if record.learner == record.best_baseline:
-        yield from ("", "best baseline", "")
+    if record.metric == "accuracy":
+        yield _estimate(record.accuracy_mean, record.accuracy_ci95, ".4f", ".3f")
+        signed = ("+.4f", "+.3f")
     else:
-        yield from (_number(record.paired_difference_mean, "+.4f"), _ends(record.paired_difference_ci95, "+.4f"))
+        yield _estimate(record.loss_mean, record.loss_ci95, ".4g", ".3g")
+        signed = ("+.4g", "+.3g")
+    if record.learner == record.best_baseline:
+        yield from ("best baseline", "")
+    else:
+        yield _estimate(record.paired_difference_mean, record.paired_difference_ci95, *signed)
         yield SYMBOLS[record.verdict]
+
+
+def _detail_cells(record: Record) -> Iterator[str]:
+    yield record.learner
     yield "" if record.parameters is None else f"{record.parameters:,}"
     yield f"{1e6 * record.seconds_per_step:,.0f}"
     yield "" if record.tuning is None else describe_tuning(record.tuning)
@@ -145,12 +165,13 @@ def describe_tuning(tuning: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _number(value: float | None, form: str = ".4f") -> str:
-    return "diverged" if value is None else format(value, form)
-
-
-def _ends(ends: Ends | None, form: str = ".4f") -> str:
-    return "" if ends is None or None in ends else f"{ends[0]:{form}} … {ends[1]:{form}}"
+def _estimate(mean: float | None, ends: Ends | None, mean_form: str, end_form: str) -> str:
+    """A mean with its interval, in rich's markup."""
+    if mean is None:
+        return "diverged"
+    if ends is None or ends[0] is None or ends[1] is None:
+        return format(mean, mean_form)
+    return f"{mean:{mean_form}} \\[{ends[0]:{end_form}}, {ends[1]:{end_form}}]"
 
 
 def _csv_row(record: Record) -> dict[str, Any]:

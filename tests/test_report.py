@@ -62,8 +62,8 @@ RECORDS = [
 ]
 
 
-def printed(records):
-    console = Console(file=io.StringIO(), width=200)
+def printed(records, width=80):
+    console = Console(file=io.StringIO(), width=width)
     print_results(records, console)
     return console.file.getvalue()
 
@@ -98,16 +98,39 @@ def test_no_records_are_one_clear_line(tmp_path):
         write_results([], EvaluationPlan(), tmp_path)
 
 
-def test_the_table_says_who_wins():
-    lines = printed(RECORDS).splitlines()
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_table_says_who_wins(width):
+    lines = printed(RECORDS, width).splitlines()
     row = {name: next(line for line in lines if f"│ {name} " in line) for name in ("blur", "sgd", "adam+bn")}
-    assert "▲" in row["blur"]
-    assert "+0.0100 … +0.0300" in row["blur"]
+    assert [cell.strip() for cell in row["blur"].split("│")[1:-1]] == [
+        "blur",
+        "0.9000 [0.890, 0.910]",
+        "+0.0200 [+0.010, +0.030]",
+        "▲",
+    ]
     assert "▼" in row["sgd"]
     assert "best baseline" in row["adam+bn"]
-    assert "rate 0.316 decayed, output scale 0.1" in row["sgd"]
     assert lines.index(row["blur"]) < lines.index(row["adam+bn"]) < lines.index(row["sgd"])
     assert "blur against each baseline: ▲ adam+bn" in lines
+
+
+def test_the_narrowest_table_holds_the_longest_baseline():
+    name = "momentum+bn wide"
+    record = make_record(name, 0.7, tuning={"best": {**TUNING["best"], "momentum": 0.95}, "at_edge": []})
+    lines = printed([*RECORDS, record]).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(f"│ {name} │" in line for line in lines) == 2
+    assert not any("…" in line for line in lines if "│" in line)
+
+
+def test_details_say_cost_and_tuning():
+    line = next(line for line in printed(RECORDS, 200).splitlines() if "│ sgd " in line and "rate" in line)
+    assert [cell.strip() for cell in line.split("│")[1:-1]] == [
+        "sgd",
+        "12,345",
+        "200",
+        "rate 0.316 decayed, output scale 0.1",
+    ]
 
 
 def test_a_table_of_losses_ranks_the_least_first_and_the_diverged_last():
