@@ -30,7 +30,9 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "sigmoid": jax.nn.sigmoid,
     "gelu": jax.nn.gelu,
     "silu": jax.nn.silu,
+    "softplus": jax.nn.softplus,
 }
+"""Activations by name."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,20 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from blur.network.activations import Activation, find_activation
 from blur.network.layers import Layer, cross
-from blur.network.layerwise import LayerwisePhase
-from blur.network.normalisation import (
-    Statistics,
-    SynapseNormalisation,
-    batch_statistics,
-    normalisation_genome,
-    normalise,
-)
+from blur.network.normalisation import Statistics, batch_statistics
+from blur.network.sweep import Sweep
 from blur.network.synapses import Synapse
 from blur.rule import Batch, Genome
 from blur.state import State
@@ -27,37 +20,19 @@ StatisticsRule = Literal["support", "query"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Forward(LayerwisePhase):
+class Forward(Sweep):
     """a_j^c ← σ(N(f a_j^c + η Σ_{i,d} w_ij^c ν^{dc} a_i^d)), layer by layer upwards; a bias neuron is 1 in every state.
 
-    Genome: `transform` ν [states, states] (standard deviation `transform_scale`), `keep` f, `update` η; with
-    normalisation `gain` and `shift` [states].
+    Genome: that of `Sweep`, whose `transform` is ν.
 
-    Attributes:
-      states: states k of a neuron.
-      activation: σ of hidden layers, a name in `ACTIVATIONS` or a function on `[states, batch, neurons]`.
+    Attributes (and those of `Sweep`):
       last_activation: σ of the output layer.
-      normalise: whether the pre-activations of hidden layers are normalised over the batch.
       statistics: those that `predict` uses: of the last `support` batch, kept in the state, so that a single example
         can be classified; or of the `query` batch itself (transduction).
-      synapse_view: how synapses are read, if not as they are.
-      transform_scale: standard deviation of a random ν.
     """
 
-    states: int
-    activation: str | Activation = "relu_tanh"
     last_activation: str | Activation = "tanh"
-    normalise: bool = False
     statistics: StatisticsRule = "support"
-    synapse_view: SynapseNormalisation | None = None
-    transform_scale: float = 0.3
-
-    def init_layer_genome(self, key: Key[Array, ""]) -> Genome:
-        """Random ν, f = η = 1."""
-        transform = self.transform_scale * jax.random.normal(key, (self.states, self.states))
-        genome = {"transform": transform, "keep": jnp.ones(()), "update": jnp.ones(())}
-        genome |= normalisation_genome(self.states) if self.normalise else {}
-        return genome | (self.synapse_view.init_genome() if self.synapse_view else {})
 
     def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
         """Adds `statistics` of the hidden layers (mean 0, variance 1 before the first batch)."""
@@ -92,7 +67,7 @@ class Forward(LayerwisePhase):
             z = self._pre_activation(layer_genome, layers[-1], synapse, state.neurons[index + 1])
             if self.normalise and index < last:
                 statistics.append(batch_statistics(z, batch.weight) if stored is None else stored[index])
-                z = normalise(layer_genome, z, statistics[-1])
+                z = self.normalised(layer_genome, z, statistics[-1])
             layers.append(find_activation(self.last_activation if index == last else self.activation)(z))
         state = state.replace(neurons=tuple(layers))
         return state.replace(statistics=tuple(statistics)) if self._keeps_statistics else state
@@ -100,8 +75,7 @@ class Forward(LayerwisePhase):
     def _pre_activation(
         self, genome: Genome, below: Layer, synapse: Synapse, before: Layer | None
     ) -> Float[Array, "states batch neurons"]:
-        if self.synapse_view:
-            synapse = self.synapse_view(genome, synapse)
+        synapse = self.view(genome, synapse)
         transform = genome["update"] * genome["transform"]
         z = cross(below, transform, synapse.forward)
         if synapse.bias is not None:

@@ -21,31 +21,29 @@ SYNAPSE_EPSILON = 1e-9
 
 
 class Statistics(NamedTuple):
-    """Mean and (biased) variance of a layer's pre-activations over a batch."""
+    """Mean and (biased) variance of a layer's pre-activations over a batch; neurons may have states or not."""
 
-    mean: Float[Array, "states neurons"]
-    variance: Float[Array, "states neurons"]
+    mean: Float[Array, "*states neurons"]
+    variance: Float[Array, "*states neurons"]
 
 
-def batch_statistics(z: Float[Array, "states batch neurons"], weight: Float[Array, "batch"]) -> Statistics:
+def batch_statistics(z: Float[Array, "*states batch neurons"], weight: Float[Array, "batch"]) -> Statistics:
     """Weighted by example: mean = Σ_b w_b z_b / Σ w, variance = Σ_b w_b (z_b − mean)² / Σ w."""
     share = (weight / jnp.maximum(jnp.sum(weight), jnp.finfo(weight.dtype).tiny))[:, None]
-    mean = jnp.sum(share * z, axis=1)
-    return Statistics(mean, jnp.sum(share * (z - mean[:, None]) ** 2, axis=1))
+    mean = jnp.sum(share * z, axis=-2)
+    return Statistics(mean, jnp.sum(share * (z - mean[..., None, :]) ** 2, axis=-2))
 
 
 def normalise(
-    genome: Genome, z: Float[Array, "states batch neurons"], statistics: Statistics
-) -> Float[Array, "states batch neurons"]:
-    """N(z) = gain_c (z − mean) / √(variance + ε) + shift_c, with one learned gain and shift per state."""
-    scale = genome["gain"][:, None] * jax.lax.rsqrt(statistics.variance + EPSILON)
-    offset = genome["shift"][:, None] - scale * statistics.mean
-    return scale[:, None] * z + offset[:, None]
-
-
-def normalisation_genome(states: int) -> dict[str, Array]:
-    """Gain 1 and shift 0 for each state."""
-    return {"gain": jnp.ones(states), "shift": jnp.zeros(states)}
+    z: Float[Array, "*states batch neurons"],
+    statistics: Statistics,
+    gain: Float[Array, "*#states #neurons"],
+    shift: Float[Array, "*#states #neurons"],
+) -> Float[Array, "*states batch neurons"]:
+    """N(z) = gain (z − mean) / √(variance + ε) + shift."""
+    scale = gain * jax.lax.rsqrt(statistics.variance + EPSILON)
+    offset = shift - scale * statistics.mean
+    return scale[..., None, :] * z + offset[..., None, :]
 
 
 @dataclasses.dataclass(frozen=True)

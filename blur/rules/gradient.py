@@ -6,15 +6,16 @@ import dataclasses
 import inspect
 import itertools
 import math
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from blur.losses import LOSSES, NOT_DIFFERENTIABLE, weighted_mean
+from blur.losses import LOSSES, NOT_DIFFERENTIABLE
+from blur.network.activations import ACTIVATIONS
+from blur.network.normalisation import Statistics, batch_statistics, normalise
 from blur.rule import Batch, Genome, UpdateRule
 from blur.state import State
 
@@ -25,28 +26,8 @@ OPTIMIZERS = (
 )
 """Names of optimisers: `momentum` is optax's `sgd` with heavy-ball momentum, all others are optax's own."""
 
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "relu": jax.nn.relu,
-    "tanh": jnp.tanh,
-    "sigmoid": jax.nn.sigmoid,
-    "gelu": jax.nn.gelu,
-    "softplus": jax.nn.softplus,
-    "identity": lambda x: x,
-}
-"""Activations of hidden neurons, by name."""
-
-EPSILON = 1e-5
-"""Added to the variance in batch normalisation."""
-
 EPSILON_ROOT = 1e-16
 """Added under the root of Adam-like optimisers: without it the meta-gradient through a zero gradient is NaN."""
-
-
-class Statistics(NamedTuple):
-    """Mean and variance over the batch of one hidden layer's pre-activations."""
-
-    mean: Float[Array, "neurons"]
-    variance: Float[Array, "neurons"]
 
 
 Layer = dict[str, Array]
@@ -183,7 +164,7 @@ class OptaxMLP(UpdateRule):
             x = x @ layer["weights"]
             if self.batch_norm:
                 used.append(batch_statistics(x, weight) if statistics is None else statistics[index])
-                x = normalise(x, used[-1]) * layer["gain"] + layer["shift"]
+                x = normalise(x, used[-1], layer["gain"], layer["shift"])
             else:
                 x = x + layer["bias"]
             x = ACTIVATIONS[self.activation](x)
@@ -198,18 +179,6 @@ class OptaxMLP(UpdateRule):
         make = getattr(optax, self.optimizer)
         smooth = {"eps_root": EPSILON_ROOT} if "eps_root" in inspect.signature(make).parameters else {}
         return make(rate, **smooth)
-
-
-def batch_statistics(x: Float[Array, "batch neurons"], weight: Float[Array, "batch"]) -> Statistics:
-    """Weighted mean Σ w x / Σ w and variance Σ w (x − mean)² / Σ w of each neuron."""
-    per_neuron = jax.vmap(weighted_mean, in_axes=(1, None))
-    mean = per_neuron(x, weight)
-    return Statistics(mean, per_neuron((x - mean) ** 2, weight))
-
-
-def normalise(x: Float[Array, "batch neurons"], statistics: Statistics) -> Float[Array, "batch neurons"]:
-    """(x − mean) / √(variance + 1e-5)."""
-    return (x - statistics.mean) * jax.lax.rsqrt(statistics.variance + EPSILON)
 
 
 def _check_name(field: str, name: str, known: tuple[str, ...]) -> None:

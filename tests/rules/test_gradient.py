@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from blur.inner_loop import episode_loss, train_on, unroll
 from blur.losses import LOSSES, cross_entropy, squared_error
+from blur.network.activations import ACTIVATIONS
 from blur.rule import Batch, Episode, make_batch
-from blur.rules.gradient import ACTIVATIONS, OPTIMIZERS, OptaxMLP
+from blur.rules.gradient import OPTIMIZERS, OptaxMLP
 
 KEY = jax.random.key(0)
 
