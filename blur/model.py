@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from blur.inner_loop import unroll as run_inner_steps
 from blur.rule import Batch, Genome, UpdateRule, make_batch
+from blur.tasks.arrays import check_lengths, checked_inputs, checked_targets
 
 DEFAULT_BATCH = 128
 CHUNK_NUMBERS = 2**24
@@ -101,9 +102,8 @@ def train(
       ValueError: arrays that do not fit each other, are empty or not finite; sizes that are not positive; or training
         diverged.
     """
-    examples, labels = _checked_inputs(inputs), np.asarray(labels)
-    if len(labels) != len(examples):
-        raise ValueError(f"there are {len(examples)} inputs but {len(labels)} labels; expected as many")
+    examples, labels = checked_inputs(inputs, "training data"), checked_targets(labels, "training data")
+    check_lengths("training data", examples, labels)
     batch_size = min(DEFAULT_BATCH, len(examples)) if batch_size is None else batch_size
     if unroll < 1 or not 1 <= batch_size <= len(examples):
         raise ValueError(
@@ -139,7 +139,7 @@ def predict_outputs(model: Model, inputs: ArrayLike) -> NDArray[np.float32]:
     """The network's outputs `[examples, outputs]` (`[outputs]` for one example), before labels are made of them."""
     inputs = np.asarray(inputs)
     single = inputs.shape == model.shape
-    examples = _checked_inputs(inputs[None] if single else inputs)
+    examples = checked_inputs(inputs[None] if single else inputs, "data to predict")
     if examples.shape[1:] != model.shape:
         raise ValueError(f"inputs have shape {inputs.shape}, expected {('examples', *model.shape)} or {model.shape}")
     flat = model.inputs.apply(examples.reshape(len(examples), -1))
@@ -147,18 +147,6 @@ def predict_outputs(model: Model, inputs: ArrayLike) -> NDArray[np.float32]:
     chunks = [flat[start : start + size] for start in range(0, len(flat), size)]
     outputs = np.concatenate([_outputs(model.rule, model.genome, model.state, chunk) for chunk in chunks])
     return outputs[0] if single else outputs
-
-
-def _checked_inputs(inputs: ArrayLike) -> NDArray:
-    """Inputs as a numeric array with an example and a feature axis."""
-    examples = np.asarray(inputs)
-    if examples.dtype.kind not in "biuf":
-        raise ValueError(f"inputs have dtype {examples.dtype}, expected numbers")
-    if examples.ndim < 2 or examples.size == 0:
-        raise ValueError(f"inputs have shape {examples.shape}, expected [examples, features] or images, not empty")
-    if not np.isfinite(examples).all():
-        raise ValueError(f"inputs have {int((~np.isfinite(examples)).sum())} entries that are not finite")
-    return examples
 
 
 def _input_statistics(examples: NDArray) -> Standardisation:
@@ -177,17 +165,9 @@ def _statistics(values: NDArray, axes: int | None, features: int) -> Standardisa
 
 def _targets(labels: NDArray) -> tuple[NDArray[np.float32], tuple[Any, ...] | None, Standardisation | None]:
     """Targets `[examples, outputs]`, and either the classes or the targets' statistics."""
-    if labels.dtype.kind == "f" and labels.ndim in (1, 2):
-        values = labels.reshape(len(labels), -1)
-        if not np.isfinite(values).all():
-            raise ValueError(f"labels have {int((~np.isfinite(values)).sum())} entries that are not finite")
-        statistics = _statistics(values, 0, values.shape[1])
-        return statistics.apply(values), None, statistics
-    if labels.dtype.kind not in "biuU" or labels.ndim != 1:
-        raise ValueError(
-            f"labels have dtype {labels.dtype} and shape {labels.shape}; expected [examples] integers, booleans or "
-            "strings (classes), or [examples] or [examples, outputs] floats (regression)"
-        )
+    if labels.dtype.kind == "f":
+        statistics = _statistics(labels, 0, labels.shape[1])
+        return statistics.apply(labels), None, statistics
     classes, indices = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"all labels are {classes[0]!r}; expected at least two classes")

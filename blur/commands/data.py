@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from blur.tasks.npz_source import INPUT_NAMES, TARGET_NAMES, read_arrays
+from blur.tasks.npz_source import INPUT_NAMES, TARGET_NAMES, pick, read_arrays
 
 
 def read_examples(path: Path) -> tuple[NDArray, NDArray | None]:
@@ -15,10 +15,10 @@ def read_examples(path: Path) -> tuple[NDArray, NDArray | None]:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is no `.npz` file, or has no inputs.
+      ValueError: it is no `.npz` file, has no inputs, or has an array under two names.
     """
     arrays = read_arrays(path)
-    inputs, labels = (_first(arrays, names) for names in (INPUT_NAMES, TARGET_NAMES))
+    inputs, labels = (pick(path, arrays, names) for names in (INPUT_NAMES, TARGET_NAMES))
     if inputs is None:
         raise ValueError(f"{path} has the arrays {sorted(arrays)}, expected one called {' or '.join(INPUT_NAMES)}")
     return inputs, labels
@@ -39,7 +39,3 @@ def describe_fit(predicted: NDArray, labels: NDArray) -> str:
     if labels.dtype.kind == "f":
         return f"root mean squared error {np.sqrt(np.mean((predicted - labels) ** 2)):.4g}"
     return f"accuracy {np.mean(predicted == labels):.4f}"
-
-
-def _first(arrays: dict[str, NDArray], names: tuple[str, ...]) -> NDArray | None:
-    return next((arrays[name] for name in names if name in arrays), None)

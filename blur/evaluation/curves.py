@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from blur.inner_loop import unroll
 from blur.losses import Loss, accuracy, cross_entropy, squared_error
+from blur.mapping import mapped
 from blur.rule import Episode, Genome, UpdateRule, batch_spec
 from blur.tasks.task import Kind, Split, Task
 
@@ -57,9 +58,7 @@ def make_play(rule: UpdateRule, kind: Kind) -> Play:
             state = rule.init_state(genome, key, batch_spec(episode))
             return unroll(rule, genome, state, episode.support, episode.steps, observe=scores)[1]
 
-        if jax.default_backend() == "cpu":
-            return jax.lax.map(lambda pair: one(*pair), tuple(block))
-        return jax.vmap(one)(*block)
+        return mapped(one, "auto")(*block)
 
     return jax.jit(play)
 

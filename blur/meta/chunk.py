@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PyTree
 
-from blur.meta.mapping import Mapping, mapped
+from blur.mapping import Mapping, mapped
 from blur.meta.objective import Metrics
 from blur.meta.outer import Outer
 from blur.meta.schedule import CHUNK_CAPACITY

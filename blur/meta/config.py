@@ -3,9 +3,9 @@
 import dataclasses
 import difflib
 
+from blur.mapping import Mapping
 from blur.meta.evolution import STRATEGIES, TRUNCATED, EvolutionOuter, Strategy
 from blur.meta.gradient import GradientOuter
-from blur.meta.mapping import Mapping
 from blur.meta.objective import NanPolicy, Objective
 from blur.meta.optimiser import OPTIMISERS, Optimiser
 from blur.meta.outer import Outer

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from blur.inner_loop import episode_loss
 from blur.losses import LOSSES, NOT_DIFFERENTIABLE, Loss, accuracy
-from blur.meta.mapping import Mapping, mapped
+from blur.mapping import Mapping, mapped
 from blur.meta.setting import Setting
 from blur.rule import Batch, Episode, Genome
 from blur.tasks.task import Split

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PyTree
 
 from blur.inner_loop import unroll
+from blur.mapping import mapped
 from blur.meta.evolution import Strategy, initial_state
-from blur.meta.mapping import mapped
 from blur.meta.objective import MEMBERS_AT_ONCE, Metrics, Objective, Score, score, summarise
 from blur.meta.outer import Outer
 from blur.meta.setting import Setting

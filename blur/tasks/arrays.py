@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from blur.tasks.task import Kind
 
@@ -79,8 +80,8 @@ def from_arrays(
     Raises:
       ValueError: shapes, lengths, types or values that do not fit; the message says which.
     """
-    inputs, targets = _checked_inputs(inputs, name), _checked_targets(targets, name)
-    _check_lengths(name, inputs, targets)
+    inputs, targets = _stored_inputs(inputs, name), _stored_targets(targets, name)
+    check_lengths(name, inputs, targets)
     if (test_inputs is None) != (test_targets is None):
         raise ValueError(f"{name}: test inputs and test targets belong together, but only one of them is given")
     if test_inputs is None or test_targets is None:
@@ -89,8 +90,8 @@ def from_arrays(
         test_inputs, test_targets = inputs[test], targets[test]
         inputs, targets = inputs[train], targets[train]
     else:
-        test_inputs, test_targets = _checked_inputs(test_inputs, name), _checked_targets(test_targets, name)
-        _check_lengths(name, test_inputs, test_targets)
+        test_inputs, test_targets = _stored_inputs(test_inputs, name), _stored_targets(test_targets, name)
+        check_lengths(name, test_inputs, test_targets)
         _check_alike(name, inputs, test_inputs)
         _check_alike(name, targets, test_targets)
     if len(inputs) < FEWEST_EXAMPLES:
@@ -101,8 +102,12 @@ def from_arrays(
     return Dataset(name, inputs, numbers[: len(inputs)], test_inputs, numbers[len(inputs) :], classes)
 
 
-def _checked_inputs(inputs: np.ndarray, name: str) -> np.ndarray:
-    """Images `[n, h, w, c]`, uint8 or float32, or features `[n, f]`, float32."""
+def checked_inputs(inputs: ArrayLike, name: str) -> np.ndarray:
+    """Inputs as an array of numbers, checked but not changed.
+
+    Raises:
+      ValueError: they are not numbers `[n, features]`, `[n, h, w]` or `[n, h, w, c]`, or not finite.
+    """
     inputs = np.asarray(inputs)
     if inputs.dtype.kind not in "uifb":
         raise ValueError(f"{name}: inputs have type {inputs.dtype}; expected numbers")
@@ -111,17 +116,16 @@ def _checked_inputs(inputs: np.ndarray, name: str) -> np.ndarray:
             f"{name}: inputs have shape {inputs.shape}; expected [n, features], [n, height, width] or "
             "[n, height, width, channels], nothing empty"
         )
-    if inputs.ndim == 3:
-        inputs = inputs[..., None]
-    if inputs.ndim == 4 and inputs.dtype == np.uint8:
-        return inputs
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is reported as such
-        inputs = inputs.astype(np.float32)
-    return _checked_finite(inputs, f"{name}: inputs")
+    _check_finite(inputs, f"{name}: inputs")
+    return inputs
 
 
-def _checked_targets(targets: np.ndarray, name: str) -> np.ndarray:
-    """Labels `[n]` of any whole-number or text type, or real values `[n, outputs]`, float32."""
+def checked_targets(targets: ArrayLike, name: str) -> np.ndarray:
+    """Labels `[n]` of any whole-number, boolean or text type, or real values `[n, outputs]` of any float type.
+
+    Raises:
+      ValueError: they are neither, or not finite.
+    """
     targets = np.asarray(targets)
     if targets.dtype.kind not in "uifbU":
         raise ValueError(
@@ -137,22 +141,36 @@ def _checked_targets(targets: np.ndarray, name: str) -> np.ndarray:
             f"{name}: targets have type {targets.dtype} and shape {targets.shape}; expected labels [n] of whole "
             "numbers or text, or floating-point numbers [n] or [n, outputs]"
         )
-    if targets.dtype.kind != "f":
-        return targets
-    with np.errstate(over="ignore"):
-        targets = targets.astype(np.float32)
-    return _checked_finite(targets, f"{name}: targets")
+    if targets.dtype.kind == "f":
+        _check_finite(targets, f"{name}: targets")
+    return targets
 
 
-def _checked_finite(values: np.ndarray, what: str) -> np.ndarray:
-    if bad := int(np.sum(~np.isfinite(values))):
-        raise ValueError(f"{what} hold {bad} values that are NaN, infinite or beyond float32; remove or replace them")
-    return values
-
-
-def _check_lengths(name: str, inputs: np.ndarray, targets: np.ndarray) -> None:
+def check_lengths(name: str, inputs: np.ndarray, targets: np.ndarray) -> None:
+    """Raises ValueError unless there is one target per input."""
     if len(inputs) != len(targets):
         raise ValueError(f"{name}: {len(inputs)} inputs but {len(targets)} targets; expected one target per input")
+
+
+def _check_finite(values: np.ndarray, what: str) -> None:
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is reported as such
+        bad = int(np.sum(~np.isfinite(values.astype(np.float32))))
+    if bad:
+        raise ValueError(f"{what} hold {bad} values that are NaN, infinite or beyond float32; remove or replace them")
+
+
+def _stored_inputs(inputs: np.ndarray, name: str) -> np.ndarray:
+    """Images `[n, h, w, c]`, uint8 or float32, or features `[n, f]`, float32."""
+    inputs = checked_inputs(inputs, name)
+    if inputs.ndim == 3:
+        inputs = inputs[..., None]
+    return inputs if inputs.ndim == 4 and inputs.dtype == np.uint8 else inputs.astype(np.float32)
+
+
+def _stored_targets(targets: np.ndarray, name: str) -> np.ndarray:
+    """Labels `[n]`, or real values `[n, outputs]`, float32."""
+    targets = checked_targets(targets, name)
+    return targets.astype(np.float32) if targets.dtype.kind == "f" else targets
 
 
 def _check_alike(name: str, train: np.ndarray, test: np.ndarray) -> None:

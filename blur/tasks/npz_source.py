@@ -26,7 +26,7 @@ def read_npz(path: Path) -> Dataset:
       ValueError: it is no `.npz` file, an array is missing or ambiguous, or the arrays do not fit together.
     """
     arrays = read_arrays(path)
-    inputs, targets = _pick(path, arrays, INPUT_NAMES), _pick(path, arrays, TARGET_NAMES)
+    inputs, targets = pick(path, arrays, INPUT_NAMES), pick(path, arrays, TARGET_NAMES)
     if inputs is None or targets is None:
         raise ValueError(
             f"{path} holds the arrays {sorted(arrays)}; expected one of {', '.join(INPUT_NAMES)} and one of "
@@ -35,8 +35,8 @@ def read_npz(path: Path) -> Dataset:
     dataset = from_arrays(
         inputs,
         targets,
-        test_inputs=_pick(path, arrays, tuple(f"test_{name}" for name in INPUT_NAMES)),
-        test_targets=_pick(path, arrays, tuple(f"test_{name}" for name in TARGET_NAMES)),
+        test_inputs=pick(path, arrays, tuple(f"test_{name}" for name in INPUT_NAMES)),
+        test_targets=pick(path, arrays, tuple(f"test_{name}" for name in TARGET_NAMES)),
         name=str(path),
     )
     return dataclasses.replace(dataset, name=path.stem)
@@ -61,8 +61,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path} is not a readable .npz file of plain arrays: {one_line(error)}") from error
 
 
-def _pick(path: Path, arrays: dict[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray | None:
-    """The one array that has one of these names; None if there is none."""
+def pick(path: Path, arrays: dict[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray | None:
+    """The one array that has one of these names; None if there is none.
+
+    Raises:
+      ValueError: there are several.
+    """
     found = [name for name in names if name in arrays]
     if len(found) > 1:
         raise ValueError(f"{path} holds both {' and '.join(found)}; expected only one of {', '.join(names)}")
