@@ -15,6 +15,7 @@ from blur.evaluation.cost import count_parameters
 from blur.evaluation.curves import Block, Play, play_all
 from blur.evaluation.plan import Condition, EvaluationPlan
 from blur.evaluation.tuning import STEP, Grid, Metric, Point, Trial, Tuned, rounded, tune
+from blur.network.normalisation import StatisticsRule
 from blur.rule import Batch, Genome
 from blur.rules.gradient import OptaxMLP
 from blur.tasks.task import Kind
@@ -56,7 +57,12 @@ def variants(plan: EvaluationPlan) -> list[Variant]:
 
 
 def make_baselines(
-    plan: EvaluationPlan, condition: Condition, spec: Batch, kind: Kind, synapses: int | None
+    plan: EvaluationPlan,
+    condition: Condition,
+    spec: Batch,
+    kind: Kind,
+    synapses: int | None,
+    statistics: StatisticsRule = "support",
 ) -> list[Baseline]:
     """The plan's baselines under one condition; those that are `wide` have about so many parameters in synapses."""
     baselines = []
@@ -65,7 +71,7 @@ def make_baselines(
             hidden=condition.hidden,
             optimizer=variant.optimizer,
             batch_norm=variant.batch_norm,
-            statistics=plan.statistics,
+            statistics=statistics,
             decay_steps=condition.unroll,
             loss="cross_entropy" if kind == "classification" else "l2",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 
 import jax
 from rich.console import Console
@@ -16,9 +16,10 @@ from blur.evaluation.curves import Block, Play, make_play, make_sampler, play_al
 from blur.evaluation.plan import Condition, EvaluationPlan, Learner
 from blur.evaluation.records import Record, Scored, make_record
 from blur.evaluation.tuning import Metric, Tuned, cost
+from blur.network.normalisation import StatisticsRule
 from blur.rule import Episode, batch_spec
-from blur.rules.resize import with_hidden, with_statistics
-from blur.tasks import make_task
+from blur.rules.resize import statistics_of, with_hidden, with_statistics
+from blur.tasks import ImageTask, make_task
 from blur.tasks.task import Task
 
 MakeTask = Callable[..., Task]
@@ -40,13 +41,16 @@ def evaluate(
     Args:
       learners: rules with their genomes; a rule is rebuilt with the condition's hidden layers.
       plan: what to compare, where, on how many episodes.
-      make_task: makes a task from `(name, resolution=…, data_dir=…)`.
+      make_task: makes a task from `(name, resolution=…, data_dir=…)`; images are loaded once for all resolutions.
       show_progress: a bar on stderr, if that is a terminal.
 
     Raises:
-      ValueError: names that occur twice, or a rule whose hidden layers cannot be set.
+      ValueError: names that occur twice, a rule whose hidden layers cannot be set, or learners that predict with
+        different statistics while the plan leaves the choice to them.
     """
     _check_names(learners, plan)
+    statistics = plan.statistics or _common_statistics(learners)
+    task_of = _task_loader(make_task, plan.data_dir)
     conditions = plan.conditions()
     players = len(learners) + 2 * len(plan.baselines) * len(plan.baseline_sizes)
     records = []
@@ -54,9 +58,32 @@ def evaluate(
         bar = progress.add_task("evaluate", total=len(conditions) * players)
         for condition in conditions:
             progress.update(bar, description=str(condition))
-            task = make_task(condition.task, resolution=condition.resolution, data_dir=plan.data_dir)
-            records += _compare(learners, _Arena.make(task, condition, plan), partial(progress.advance, bar))
+            arena = _Arena.make(task_of(condition.task, condition.resolution), condition, plan, statistics)
+            records += _compare(learners, arena, partial(progress.advance, bar))
     return records
+
+
+def _common_statistics(learners: Sequence[Learner]) -> StatisticsRule:
+    """What all learners predict with; `support` where none has statistics."""
+    found = set[StatisticsRule]().union(*(statistics_of(learner.rule) for learner in learners))
+    if len(found) > 1:
+        raise ValueError(
+            f"the learners predict with {' and '.join(sorted(found))} statistics; choose one for all by statistics="
+        )
+    return found.pop() if found else "support"
+
+
+def _task_loader(make_task: MakeTask, data_dir: str | None) -> Callable[[str, int | None], Task]:
+    """`(name, resolution) -> task`; a data set is loaded once."""
+
+    @cache
+    def load(name: str, resolution: int | None) -> Task:
+        whole = None if resolution is None else load(name, None)
+        if isinstance(whole, ImageTask):
+            return whole.with_resolution(resolution)
+        return make_task(name, resolution=resolution, data_dir=data_dir)
+
+    return load
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,13 +93,14 @@ class _Arena:
     task: Task
     condition: Condition
     plan: EvaluationPlan
+    statistics: StatisticsRule
     validation: Callable[[int], Block]
     test: Callable[[int], Block]
 
     @classmethod
-    def make(cls, task: Task, condition: Condition, plan: EvaluationPlan) -> _Arena:
+    def make(cls, task: Task, condition: Condition, plan: EvaluationPlan, statistics: StatisticsRule) -> _Arena:
         sampler = partial(make_sampler, task, plan.seed, unroll=condition.unroll, batch_size=condition.batch_size)
-        return cls(task, condition, plan, sampler(split="validation"), sampler(split="test"))
+        return cls(task, condition, plan, statistics, sampler(split="validation"), sampler(split="test"))
 
     @property
     def metric(self) -> Metric:
@@ -92,7 +120,7 @@ def _compare(learners: Sequence[Learner], arena: _Arena, advance: Callable[[], N
     baselines = [
         _tune_and_score(baseline, arena, advance)
         for baseline in make_baselines(
-            arena.plan, arena.condition, batch_spec(arena.episode), arena.task.kind, synapses
+            arena.plan, arena.condition, batch_spec(arena.episode), arena.task.kind, synapses, arena.statistics
         )
     ]
     best, _ = min(baselines, key=lambda pair: cost(pair[1].best, arena.metric))
@@ -102,13 +130,14 @@ def _compare(learners: Sequence[Learner], arena: _Arena, advance: Callable[[], N
         best=best,
         condition=arena.condition,
         metric=arena.metric,
-        plan=arena.plan,
+        statistics=arena.statistics,
+        seed=arena.plan.seed,
     )
     return [*(finish(entry, None) for entry in entries), *(finish(entry, tuned) for entry, tuned in baselines)]
 
 
 def _resized(learner: Learner, arena: _Arena) -> Learner:
-    rule = with_statistics(with_hidden(learner.rule, arena.condition.hidden), arena.plan.statistics)
+    rule = with_statistics(with_hidden(learner.rule, arena.condition.hidden), arena.statistics)
     return learner._replace(rule=rule)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from typing import Literal, NamedTuple
 
+from blur.network.normalisation import StatisticsRule
 from blur.rule import Genome, UpdateRule
 from blur.rules.gradient import OPTIMIZERS
 
@@ -25,14 +26,14 @@ class EvaluationPlan:
     Attributes:
       tasks: names of tasks.
       resolutions: side lengths that images are resized to; none for the task's own.
-      hidden: widths of the hidden layers.
-      depths: numbers of hidden layers, all of one width.
+      hidden: widths of the hidden layers; each is an axis' value, for all layers of a network alike.
+      depths: numbers of hidden layers.
       unrolls: inner steps; baselines are tuned for each.
       batch_sizes: examples per inner step, and in the query.
       baselines: optimisers; each is tuned with and without batch normalisation of its hidden layers.
       baseline_sizes: baselines of the learners' `width`, or with as many `synapses` as the largest learner, or both.
       statistics: what normalises predictions, of learners and baselines alike: statistics of the last `support` batch,
-        or of the `query` batch itself.
+        or of the `query` batch itself; by default what the learners' rules say.
       episodes: test episodes, the same for all.
       tuning_episodes: validation episodes for the tuning of baselines, the same for all.
       seed: of all episodes and initial networks.
@@ -50,7 +51,7 @@ class EvaluationPlan:
     batch_sizes: tuple[int, ...] = (128,)
     baselines: tuple[str, ...] = ("sgd", "momentum", "adam")
     baseline_sizes: tuple[Literal["width", "synapses"], ...] = ("width",)
-    statistics: Literal["support", "query"] = "support"
+    statistics: StatisticsRule | None = None
     episodes: int = 100
     tuning_episodes: int = 32
     seed: int = 0

@@ -11,9 +11,10 @@ from jaxtyping import Float
 
 from blur.evaluation.cost import StepCost
 from blur.evaluation.curves import Curves
-from blur.evaluation.plan import Condition, EvaluationPlan
+from blur.evaluation.plan import Condition
 from blur.evaluation.statistics import bootstrap_interval
 from blur.evaluation.tuning import Metric, Tuned, finite_or_none
+from blur.network.normalisation import StatisticsRule
 
 Ends = tuple[float | None, float | None]
 Verdict = Literal["better", "worse", "equal"]
@@ -103,10 +104,10 @@ def make_record(
     best: Scored,
     condition: Condition,
     metric: Metric,
-    plan: EvaluationPlan,
+    statistics: StatisticsRule,
+    seed: int,
 ) -> Record:
     """Means, intervals, and paired differences to the baselines. Baselines are `tuned`, learners are not."""
-    seed = plan.seed
     curve = getattr(scored.curves, metric)
     differences = {other.name: curve[:, -1] - getattr(other.curves, metric)[:, -1] for other in baselines}
     intervals = {name: _mean_and_ends(difference, seed) for name, difference in differences.items()}
@@ -126,7 +127,7 @@ def make_record(
         unroll=condition.unroll,
         batch=condition.batch_size,
         network=scored.network,
-        statistics=plan.statistics,
+        statistics=statistics,
         episodes=len(curve),
         seed=seed,
         diverged=_diverged(scored),

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from blur.network.activations import Activation, find_activation
 from blur.network.layers import Layer, cross
-from blur.network.normalisation import Statistics, batch_statistics
+from blur.network.normalisation import Statistics, StatisticsRule, batch_statistics
 from blur.network.sweep import Sweep
 from blur.network.synapses import Synapse
 from blur.rule import Batch, Genome
 from blur.state import State
-
-StatisticsRule = Literal["support", "query"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,10 @@ EPSILON = 1e-5
 
 SYNAPSE_EPSILON = 1e-9
 """Added to the squared norm of a neuron's synapses (Sandler et al. 2021)."""
+
+
+StatisticsRule = Literal["support", "query"]
+"""What normalises a prediction: statistics of the last support batch, or of the query batch itself."""
 
 
 class Statistics(NamedTuple):

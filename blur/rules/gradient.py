@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 import itertools
 import math
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from blur.losses import LOSSES, NOT_DIFFERENTIABLE
 from blur.network.activations import ACTIVATIONS
-from blur.network.normalisation import Statistics, batch_statistics, normalise
+from blur.network.normalisation import Statistics, StatisticsRule, batch_statistics, normalise
 from blur.rule import Batch, Genome, UpdateRule
 from blur.state import State
 
@@ -64,7 +63,7 @@ class OptaxMLP(UpdateRule):
     optimizer: str = "sgd"
     activation: str = "relu"
     batch_norm: bool = False
-    statistics: Literal["support", "query"] = "support"
+    statistics: StatisticsRule = "support"
     decay_steps: int | None = None
     loss: str = "cross_entropy"
 

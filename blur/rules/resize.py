@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from blur.network.normalisation import StatisticsRule
 from blur.rule import UpdateRule
 
 
@@ -14,7 +15,7 @@ def with_hidden(rule: UpdateRule, hidden: tuple[int, ...]) -> UpdateRule:
     Raises:
       ValueError: neither the rule nor one of its phases has a field `hidden`.
     """
-    if not _has(rule, "hidden"):
+    if not _values(rule, "hidden"):
         raise ValueError(
             f"{type(rule).__name__} has no field 'hidden', nor has one of its phases; expected a rule whose hidden "
             "layers can be set, such as Bidirectional or OptaxMLP"
@@ -22,17 +23,24 @@ def with_hidden(rule: UpdateRule, hidden: tuple[int, ...]) -> UpdateRule:
     return _replaced(rule, "hidden", hidden)
 
 
-def with_statistics(rule: UpdateRule, statistics: str) -> UpdateRule:
+def statistics_of(rule: UpdateRule) -> set[StatisticsRule]:
+    """What the rule predicts with, `support` or `query` statistics; empty for rules without statistics."""
+    return _values(rule, "statistics")
+
+
+def with_statistics(rule: UpdateRule, statistics: StatisticsRule) -> UpdateRule:
     """The rule predicting with `support` or `query` statistics; rules without statistics stay as they are."""
     return _replaced(rule, "statistics", statistics)
 
 
-def _has(node: Any, field: str) -> bool:
-    return any(name == field or _has(value, field) for name, value in _parts(node))
+def _values(node: Any, field: str) -> set[Any]:
+    """The values of every field of that name, at any depth of dataclasses and tuples."""
+    parts = _parts(node)
+    return {value for name, value in parts if name == field}.union(*(_values(value, field) for _, value in parts))
 
 
 def _replaced(node: Any, field: str, value: Any) -> Any:
-    """A copy in which every field of that name, at any depth of dataclasses and tuples, has the value."""
+    """A copy in which every field of that name, at any depth, has the value."""
     parts = [(name, value if name == field else _replaced(part, field, value)) for name, part in _parts(node)]
     if type(node) is tuple:
         return tuple(part for _, part in parts)

@@ -27,8 +27,8 @@ def spec_of(inputs, outputs, batch=4):
 
 
 def test_every_optimiser_with_and_without_normalisation_at_both_sizes():
-    plan = EvaluationPlan(baseline_sizes=("width", "synapses"), statistics="query")
-    baselines = make_baselines(plan, CONDITION, spec_of(3, 2), "classification", 1000)
+    plan = EvaluationPlan(baseline_sizes=("width", "synapses"))
+    baselines = make_baselines(plan, CONDITION, spec_of(3, 2), "classification", 1000, "query")
     names = [baseline.name for baseline in baselines]
     assert sorted(names) == sorted(
         f"{optimizer}{bn}{wide}"

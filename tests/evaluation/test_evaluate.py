@@ -12,11 +12,12 @@ import pytest
 from evaluation_toys import Blobs, make_blobs
 
 from blur.evaluation.curves import BLOCK, make_play, make_sampler, play_all
-from blur.evaluation.evaluate import evaluate
+from blur.evaluation.evaluate import _task_loader, evaluate
 from blur.evaluation.plan import Condition, EvaluationPlan, Learner
 from blur.inner_loop import learning_curve
 from blur.losses import accuracy, cross_entropy
 from blur.rules.gradient import OptaxMLP
+from blur.tasks import make_task
 
 KEY = jax.random.key(0)
 PLAN = EvaluationPlan(
@@ -92,11 +93,12 @@ def test_tuning_does_not_depend_on_test_data(records, moved):
 
 def test_regressions_are_compared_by_loss():
     plan = dataclasses.replace(PLAN, baselines=("adam",), baseline_sizes=("synapses",))
-    rule = OptaxMLP(loss="l2")
+    rule = OptaxMLP(loss="l2", statistics="query")
     bad = Learner("frozen", rule, rule.init_genome(KEY) | {"learning_rate": jnp.zeros(())})
     diverged = Learner("wild", rule, rule.init_genome(KEY) | {"learning_rate": jnp.asarray(1e30)})
     records = evaluate([bad, diverged], plan, make_task=make_blobs("regression"), show_progress=False)
     assert [record.learner for record in records] == ["frozen", "wild", "adam wide", "adam+bn wide"]
+    assert {record.statistics for record in records} == {"query"}
     assert all(record.metric == "loss" and record.accuracy_mean is None for record in records)
     assert records[0].verdict == "worse"
     assert records[0].paired_difference_ci95[0] > 0
@@ -135,6 +137,27 @@ def test_names_must_differ():
         evaluate([LEARNER, LEARNER], PLAN, make_task=make_blobs())
     with pytest.raises(ValueError, match=r"the learner 'sgd\+bn' is called like a baseline"):
         evaluate([LEARNER._replace(name="sgd+bn")], PLAN, make_task=make_blobs())
+
+
+def test_learners_with_different_statistics_need_a_choice():
+    other = Learner("other", dataclasses.replace(RULE, statistics="query"), LEARNER.genome)
+    with pytest.raises(ValueError, match="predict with query and support statistics; choose one"):
+        evaluate([LEARNER, other], PLAN, make_task=make_blobs())
+
+
+def test_a_data_set_is_loaded_once_for_all_resolutions():
+    calls = []
+
+    def counting(name, *, resolution, data_dir):
+        calls.append((name, resolution, data_dir))
+        return make_task(name, resolution=resolution)
+
+    load = _task_loader(counting, "folder")
+    assert [load("digits", side).inputs for side in (4, 8, None, 4)] == [16, 64, 64, 16]
+    assert load("digits", 4).examples is load("digits", None).examples
+    assert calls == [("digits", None, "folder")]
+    with pytest.raises(ValueError, match="task 'xor' has no images"):
+        load("xor", 4)
 
 
 def test_conditions_are_all_combinations():

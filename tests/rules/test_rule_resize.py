@@ -9,7 +9,7 @@ import pytest
 from blur.rule import UpdateRule
 from blur.rules.bidirectional import Bidirectional
 from blur.rules.gradient import OptaxMLP
-from blur.rules.resize import with_hidden, with_statistics
+from blur.rules.resize import statistics_of, with_hidden, with_statistics
 
 
 def test_hidden_of_a_rule():
@@ -22,6 +22,9 @@ def test_hidden_of_a_chain_is_that_of_its_phases():
 
 
 def test_statistics_of_a_rule_and_of_a_chain():
+    assert statistics_of(OptaxMLP(statistics="query")) == {"query"}
+    assert statistics_of(Bidirectional().chain) == {"support"}
+    assert statistics_of(Constant(2.0)) == set()
     assert with_statistics(OptaxMLP(), "query") == OptaxMLP(statistics="query")
     chain = Bidirectional(statistics="support").chain
     assert with_statistics(chain, "query") == Bidirectional(statistics="query").chain
