@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """Collects what `meta_train` is called with, instead of running it."""
     collected = []
 
-    def record(setting: Setting, config: MetaTraining, **options: Any) -> MetaTrainResult:
-        collected.append((setting, config, options))
+    def record(settings: list[Setting], config: MetaTraining, **options: Any) -> MetaTrainResult:
+        collected.append((settings, config, options))
         return MetaTrainResult({}, 0.25, 0.75, 1, 2, {})
 
     monkeypatch.setattr(meta_train_command, "meta_train", record)
@@ -116,21 +117,60 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def test_meta_train_passes_its_options_on(tmp_path: Path, runs: list, capsys: Capture) -> None:
-    options = "--unroll 3 --batch-size 16 --hidden 4 5 --states 2 --outer CMA_ES --population 8 --seed 7 --resume"
+    options = "--unroll 3 --batch-size 16 --hidden 4 5 --states 2 --outer CMA_ES --population 8 --seed 7"
     assert main(["meta-train", "xor", "--out", str(tmp_path), *options.split()]) == 0
     assert "validation fitness 0.25, accuracy 0.75" in capsys.readouterr().out
-    setting, config, others = runs[0]
+    [setting], config, others = runs[0]
     assert (setting.rule, setting.task.name) == (Bidirectional(hidden=(4, 5), states=2), "xor")
     assert (setting.unroll, setting.batch_size) == (3, 16)
     assert config == MetaTraining(outer="CMA_ES", population=8, seed=7)
-    assert others == {"init": None, "out": tmp_path, "resume": True}
+    assert others == {"init": None, "out": tmp_path, "resume": False}
+
+
+def test_meta_train_mixes_all_combinations(tmp_path: Path, runs: list, capsys: Capture) -> None:
+    command = [
+        "meta-train",
+        "xor",
+        "--out",
+        str(tmp_path),
+        *["--batch-size", "16", "128", "--depth", "1", "2", "--hidden", "4"],
+    ]
+    assert main([*command, "--unroll", "5", "10", "20"]) == 0
+    combinations = {(setting.rule, setting.unroll, setting.batch_size) for setting in runs[0][0]}
+    rules = [Bidirectional(hidden=hidden) for hidden in ((4,), (4, 4))]
+    assert len(runs[0][0]) == 12
+    assert combinations == set(itertools.product(rules, (5, 10, 20), (16, 128)))
+    capsys.readouterr()
+    assert "--depth is 1 2 and --hidden 4 5; expected depths of at least 1 and one width" in error_of(
+        [*command, "5"], capsys
+    )
+
+
+def test_a_resumed_run_keeps_its_options(tmp_path: Path, runs: list, capsys: Capture) -> None:
+    command = ["meta-train", "xor", "--out", str(tmp_path)]
+    assert main([*command, *["--unroll", "3", "--states", "2", "--seed", "7"]]) == 0
+    assert main([*command, "--resume"]) == 0
+    assert main([*command, "--resume", "--unroll", "3"]) == 0
+    assert [options["resume"] for _, _, options in runs] == [False, True, True]
+    for settings, config, _ in runs:
+        assert [(setting.rule, setting.unroll) for setting in settings] == [(Bidirectional(states=2), 3)]
+        assert config == MetaTraining(seed=7)
+    capsys.readouterr()
+    for options, message in (
+        (["--unroll", "4", "5"], f"the run in {tmp_path} was started with --unroll 3, not 4 5; leave the option out"),
+        (["--meta-steps", "9"], "was started with --meta-steps 2000, not 9"),
+    ):
+        assert message in error_of([*command, "--resume", *options], capsys)
+    assert "was started with task xor, not and" in error_of(
+        ["meta-train", "and", "--out", str(tmp_path), "--resume"], capsys
+    )
 
 
 def test_meta_train_starts_from_a_genome(tmp_path: Path, adam: Path, runs: list, capsys: Capture) -> None:
     command = ["meta-train", "xor", "--out", str(tmp_path), "--init", str(adam)]
     assert main(command) == 0
     assert main([*command, "--hidden", "5"]) == 0
-    rules = [setting.rule for setting, _, _ in runs]
+    rules = [setting.rule for [setting], _, _ in runs]
     assert rules == [OptaxMLP(hidden=(width,), optimizer="adam") for width in (16, 5)]
     assert float(runs[0][2]["init"]["learning_rate"]) == pytest.approx(1e-2)
     capsys.readouterr()

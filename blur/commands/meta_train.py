@@ -1,14 +1,19 @@
 """`blur meta-train`: find a genome for a task."""
 
 import dataclasses
+import itertools
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from blur.config import from_config, to_config
+from blur.files import write_file
 from blur.genome_io import load_genome
 from blur.meta import MetaTraining, Setting, meta_train
 from blur.rule import Genome, UpdateRule
+from blur.rules import RULES
 from blur.rules.bidirectional import Bidirectional
 from blur.rules.resize import with_hidden
 from blur.tasks import make_task
@@ -18,11 +23,14 @@ from blur.tasks import make_task
 class MetaTrain:
     """Meta-train update rules on a task and keep the best genome. Ctrl-C saves first; --resume goes on.
 
-    The folder --out receives config.json, metrics.jsonl, checkpoints, genome.safetensors and learning_curve.png.
+    The folder --out receives config.json, metrics.jsonl, checkpoints, genome.safetensors (the best genome so far) and
+    learning_curve.png. Several values of --unroll, --batch-size or --depth make a mixture: each meta-step draws one of
+    their combinations, and the genome has to do well on all of them.
 
     For instance:
       blur meta-train digits --out runs/digits
       blur meta-train digits --out runs/digits --resume
+      blur meta-train digits --out runs/mixture --unroll 5 10 20 --depth 1 2 --hidden 64
       blur meta-train mnist --resolution 10 --data-dir data --out runs/mnist --outer CMA_ES --population 32
       blur meta-train sine --out runs/sine --init runs/digits/genome.safetensors
 
@@ -31,20 +39,22 @@ class MetaTrain:
       out: the run's folder.
       unroll: inner steps per episode.
       batch_size: examples per inner step, and in the query.
+      depth: numbers of hidden layers, all as wide as --hidden says; by default --hidden lists the layers' widths.
       resolution: side length that images are resized to; by default their own.
       data_dir: folder with raw or prepared data sets.
       init: genome file that all candidates start from; its rule is used, with other hidden layers if --hidden is given.
-      resume: continue the run in --out.
+      resume: continue the run in --out with the options it was started with.
       rule: the rule.
       meta: the outer loop.
     """
 
     task: Annotated[Positional[str], arg(metavar="TASK")]
-    out: Path
-    unroll: int = 10
-    batch_size: int = 128
+    out: str
+    unroll: tuple[int, ...] = (10,)
+    batch_size: tuple[int, ...] = (128,)
+    depth: tuple[int, ...] = ()
     resolution: int | None = None
-    data_dir: Path | None = None
+    data_dir: str | None = None
     init: str | None = None
     resume: bool = False
     rule: OmitArgPrefixes[Bidirectional] = dataclasses.field(default_factory=Bidirectional)
@@ -52,14 +62,23 @@ class MetaTrain:
 
     def run(self) -> None:
         """Meta-trains and says what came out."""
-        rule, genome = (self.rule, None) if self.init is None else self._start(self.init)
-        task = make_task(self.task, resolution=self.resolution, data_dir=self.data_dir)
-        setting = Setting(rule, task, unroll=self.unroll, batch_size=self.batch_size)
-        result = meta_train(setting, self.meta, init=genome, out=self.out, resume=self.resume)
+        out = Path(self.out)
+        command = started_with(self) if self.resume else self
+        settings, genome = command.start()
+        if not (out / "config.json").exists():
+            write_file(out / COMMAND_FILE, json.dumps(to_config(command, KNOWN), indent=2) + "\n")
+        result = meta_train(settings, command.meta, init=genome, out=out, resume=self.resume)
         print(f"validation fitness {result.fitness:.4g}, accuracy {result.accuracy:.4g} (candidate {result.candidate})")
-        print(f"genome: {self.out / 'genome.safetensors'}")
+        print(f"genome: {out / 'genome.safetensors'}")
 
-    def _start(self, path: str) -> tuple[UpdateRule, Genome]:
+    def start(self) -> tuple[list[Setting], Genome | None]:
+        """The settings, one for each combination of values, and the genome of --init."""
+        rule, genome = (self.rule, None) if self.init is None else self._initial(self.init)
+        task = make_task(self.task, resolution=self.resolution, data_dir=self.data_dir)
+        combinations = itertools.product(self._of_each_depth(rule), self.unroll, self.batch_size)
+        return [Setting(rule, task, unroll=unroll, batch_size=size) for rule, unroll, size in combinations], genome
+
+    def _initial(self, path: str) -> tuple[UpdateRule, Genome]:
         """Rule and genome of a file, with the hidden layers asked for.
 
         Raises:
@@ -70,3 +89,53 @@ class MetaTrain:
             raise ValueError(f"--init takes the rule from {path}; of the rule's options only --hidden goes with it")
         file = load_genome(path)
         return (file.rule if self.rule == default else with_hidden(file.rule, self.rule.hidden)), file.genome
+
+    def _of_each_depth(self, rule: UpdateRule) -> list[UpdateRule]:
+        if not self.depth:
+            return [rule]
+        hidden = getattr(rule, "hidden", ())
+        if len(hidden) != 1 or min(self.depth) < 1:
+            raise ValueError(
+                f"--depth is {in_words(self.depth)} and --hidden {in_words(hidden)}; expected depths of at least 1 and "
+                "one width for all layers"
+            )
+        return [with_hidden(rule, hidden * depth) for depth in self.depth]
+
+
+COMMAND_FILE = "command.json"
+KNOWN = {**RULES, "MetaTrain": MetaTrain, "MetaTraining": MetaTraining}
+
+FREE = ("out", "resume", "data_dir")
+"""Options that may be others when a run is resumed; which data are used is checked by their content."""
+
+
+def started_with(resumed: MetaTrain) -> MetaTrain:
+    """The options of the run in a folder, which `resumed` may repeat but not change.
+
+    Raises:
+      ValueError: an option was given that is not as it was.
+    """
+    file = Path(resumed.out) / COMMAND_FILE
+    if not file.exists():  # there is no run, or not one of this command: `meta_train` says so, or compares
+        return resumed
+    started = from_config(json.loads(file.read_text(encoding="utf-8")), KNOWN, str(file))
+    defaults, there = _options(MetaTrain("", resumed.out)), _options(started)
+    for name, value in _options(resumed).items():
+        if name not in FREE and value != defaults[name] and value != there[name]:
+            option = name if name == "task" else f"--{name.replace('_', '-')}"
+            raise ValueError(
+                f"the run in {resumed.out} was started with {option} {in_words(there[name])}, not {in_words(value)}; "
+                "leave the option out, or start another run in another folder"
+            )
+    return dataclasses.replace(started, out=resumed.out, data_dir=resumed.data_dir or started.data_dir)
+
+
+def in_words(value: Any) -> str:
+    """An option's value as it is typed."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _options(command: MetaTrain) -> dict[str, Any]:
+    """All options by name, those of the rule and of the outer loop among them."""
+    fields = {name: value for name, value in vars(command).items() if name not in ("rule", "meta")}
+    return {**fields, **dataclasses.asdict(command.rule), **dataclasses.asdict(command.meta)}

@@ -24,7 +24,7 @@ from blur.meta.run_folder import Record, RunFolder, history, plot_learning_curve
 from blur.meta.run_state import RunKeys, RunState, initial_run_state, run_keys
 from blur.meta.schedule import draw_settings, next_length, same_setting
 from blur.meta.setting import Setting, check_same_genome, check_settings, genome_shapes
-from blur.meta.validation import contenders, keep_best, validate_mixture
+from blur.meta.validation import Kept, contenders, keep_best, validate_mixture
 from blur.rule import Genome
 
 DEFAULTS = MetaTraining()
@@ -191,8 +191,11 @@ class _Run:
         meter.update(stop, arrays["fitness"], arrays["accuracy"], int(arrays["diverged"].sum()))
 
     def _save(self, folder: RunFolder, state: RunState, records: list[Record]) -> None:
+        """Everything that the run can go on from, and the best genome once a validation has found one."""
         folder.append(records)
         folder.save(int(state.meta_step), state)
+        if jnp.isfinite(state.kept.fitness):
+            self._save_genome(folder, state.kept)
 
     def _finish(self, state: RunState, records: list[Record], folder: RunFolder | None) -> MetaTrainResult:
         kept = state.kept
@@ -206,20 +209,19 @@ class _Run:
         )
         if folder is not None:
             self._save(folder, state, records)
-            self._save_genome(folder, result)
             plot_learning_curve(folder.path / "learning_curve.png", result.history, self.fitness_name)
         return result
 
-    def _save_genome(self, folder: RunFolder, result: MetaTrainResult) -> None:
+    def _save_genome(self, folder: RunFolder, kept: Kept) -> None:
         from blur.genome_io import save_genome
 
-        measured = {"validation_fitness": result.fitness}
-        if np.isfinite(result.accuracy):
-            measured["validation_accuracy"] = result.accuracy
+        measured = {"meta_step": int(kept.meta_step), "validation_fitness": float(kept.fitness)}
+        if jnp.isfinite(kept.accuracy):
+            measured["validation_accuracy"] = float(kept.accuracy)
         save_genome(
             folder.path / "genome.safetensors",
             self.settings[0].rule,
-            result.genome,
+            kept.genome,
             known=self.known,
             meta_training=self.description()["meta_training"],
             data={"settings": self.description()["settings"]},
@@ -241,12 +243,16 @@ class _Run:
 
 
 def _describe(setting: Setting, known: Known) -> dict[str, Any]:
-    """A setting as JSON values; of its task, what it is called and all plain fields."""
+    """A setting as JSON values; of its task, what it is called, all plain fields and where its data come from."""
     task = setting.task
     plain = {name: value for name, value in vars(task).items() if isinstance(value, bool | int | float | str)}
     return {
         "rule": to_config(setting.rule, known, "rule"),
-        "task": {**plain, "name": task.name, "kind": task.kind, "inputs": task.inputs, "outputs": task.outputs},
+        "task": {
+            **plain,
+            **getattr(task, "provenance", {}),
+            **{name: getattr(task, name) for name in ("name", "kind", "inputs", "outputs")},
+        },
         "unroll": setting.unroll,
         "batch_size": setting.batch_size,
         "weight": setting.weight,

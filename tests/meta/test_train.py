@@ -66,6 +66,8 @@ def test_a_resumed_run_is_bit_exact(outer, tmp_path, monkeypatch, capsys):
             run(config, setting, out=tmp_path / "resumed")
     message = capsys.readouterr().err
     assert f"of 20 meta-steps; resume with --resume --out {tmp_path / 'resumed'}" in message
+    best = load_genome(tmp_path / "resumed" / "genome.safetensors", known=KNOWN)
+    assert best.card["metrics"]["meta_step"] == 8  # the only validation before the interruption
     chunks_of(monkeypatch, 7)
     resumed = run(config, setting, out=tmp_path / "resumed", resume=True)
     assert files(tmp_path / "straight") == files(tmp_path / "resumed")
@@ -129,6 +131,7 @@ def test_a_signal_saves_the_run(number, tmp_path):
     assert child.returncode == 130, child.stderr
     assert "interrupted after 1 of 20 meta-steps; resume with --resume" in child.stderr
     assert "Traceback" not in child.stderr
+    assert not (folder / "genome.safetensors").exists()  # nothing was validated yet
     run(SMALL, out=folder, resume=True)
     run(SMALL, out=tmp_path / "straight")
     assert files(folder) == files(tmp_path / "straight")
