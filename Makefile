@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: .venv/installed ## meta-train on digits, evaluate against tuned baselines, write a genome, a table and plots
 	$(BIN)/blur demo --out runs/demo
@@ -14,6 +14,9 @@ lint: .venv/installed-dev ## style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: .venv/installed ## time an episode against plain SGD
+	$(BIN)/python scripts/benchmark.py runs/benchmark.json
 
 clean: ## remove the environment and everything that tools have cached
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
