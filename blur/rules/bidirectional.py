@@ -37,7 +37,8 @@ class Bidirectional(ChainRule):
       synapses: `separate` backward synapses, or `tied` to the forward ones.
       reference_batch: None for Hebbian sums over the batch; else means times this number, for any batch size.
       per_layer: None for one genome for all layers; else the number of synapse layers that each have their own.
-      readout_scale: outputs = scale · prediction state, as the fitness wants them (logits, for a last tanh).
+      readout_scale: outputs = scale · prediction state: logits in classification. In regression a last tanh bounds
+        outputs by ±scale, so targets should be of order one; last_activation="identity" with scale 1 has no bound.
       transform_scale: standard deviation of the transforms ν, μ, ν̃, μ̃ of a random genome.
       initial_update: η̃ of a random genome.
     """
