@@ -89,8 +89,8 @@ LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "l2": squared_error,
     "l2_class_weighted": class_weighted_squared_error,
-    "error_rate": error_rate,
+    "accuracy": error_rate,
 }
-"""The fitnesses that a meta-training run can be asked to minimise, by name."""
+"""What a meta-training run can minimise, by name; asked for `accuracy` it minimises the share of errors."""
 
-NOT_DIFFERENTIABLE = frozenset({"error_rate"})
+NOT_DIFFERENTIABLE = frozenset({"accuracy"})

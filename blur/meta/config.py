@@ -25,8 +25,8 @@ class MetaTraining:
       meta_steps: length of the run, and of the cosine decay of the outer learning rate.
       candidates: random genomes that are meta-trained side by side; the best on validation episodes wins.
       episodes: episodes per genome and meta-step.
-      fitness: what is minimised: cross_entropy, l2, l2_class_weighted or error_rate (evolution only); by default
-        cross_entropy, or l2 in regression.
+      fitness: cross_entropy, l2 or l2_class_weighted, which is minimised, or accuracy, which is maximised (evolution
+        only); by default cross_entropy, or l2 in regression.
       learning_rate: of the outer optimiser, at first.
       clip: largest global norm of a meta-gradient.
       population: members per generation of an evolution strategy.

@@ -124,8 +124,8 @@ def test_accuracy_of_a_classification():
 
 
 def test_error_rate_has_no_gradient():
-    with pytest.raises(ValueError, match=r"'error_rate' is piecewise constant and has no gradient; choose .*CMA_ES"):
-        Objective("error_rate").check_differentiable()
+    with pytest.raises(ValueError, match=r"'accuracy' is piecewise constant and has no gradient; choose .*CMA_ES"):
+        Objective("accuracy").check_differentiable()
 
 
 def test_unknown_fitness_names_the_nearest():

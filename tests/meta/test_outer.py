@@ -172,9 +172,9 @@ def test_unknown_outer_lists_all():
 
 
 def test_error_rate_needs_evolution():
-    with pytest.raises(ValueError, match="'error_rate' is piecewise constant"):
-        make_outer(MetaTraining(outer="adam", fitness="error_rate"))
-    make_outer(MetaTraining(outer="CMA_ES", fitness="error_rate"))
+    with pytest.raises(ValueError, match="'accuracy' is piecewise constant"):
+        make_outer(MetaTraining(outer="adam", fitness="accuracy"))
+    make_outer(MetaTraining(outer="CMA_ES", fitness="accuracy"))
 
 
 @pytest.mark.parametrize("population", [2, 7])
