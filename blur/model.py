@@ -130,7 +130,7 @@ def predict(model: Model, inputs: ArrayLike) -> NDArray:
     """
     outputs = predict_outputs(model, inputs)
     if model.targets is None:
-        return np.asarray(model.labels)[np.argmax(outputs, axis=-1)]
+        return np.asarray(model.labels)[np.argmax(outputs, axis=-1), ...]
     values = model.targets.undo(outputs)
     return values[..., 0] if model.outputs == 1 else values
 

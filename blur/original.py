@@ -211,7 +211,7 @@ def to_original(network: OriginalNetwork, genome: Genome) -> dict[str, np.ndarra
     return arrays
 
 
-def synapse_from_original(square: Float[Array, "all all k"], inputs: int) -> Synapse:
+def synapse_from_original(square: Float[Any, "all all k"], inputs: int) -> Synapse:
     """The blocks that neurons read, of a matrix over [inputs, bias, outputs] on both axes."""
     forward = square[: inputs + 1, inputs + 1 :].swapaxes(1, 2)
     return Synapse(forward[:inputs], forward[inputs], square[inputs + 1 :, :inputs].swapaxes(1, 2))

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, PyTree
 
 from blur.state import State
@@ -35,7 +36,7 @@ class Batch(NamedTuple):
     weight: Float[Array, "*batch"]
 
 
-def make_batch(inputs: Array, targets: Array, weight: Array | None = None) -> Batch:
+def make_batch(inputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None = None) -> Batch:
     """A `Batch` of float arrays; every example weighs 1 unless `weight` says otherwise."""
     inputs, targets = jnp.asarray(inputs), jnp.asarray(targets)
     if inputs.shape[:-1] != targets.shape[:-1]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-Layer = Float[Array, "carried batch neurons"]
+Layer = Float[Array, "_carried batch _neurons"]
+"""Any layer: where several meet in a signature, only their batch is the same."""
 
 
 def mix(layer: Float[Array, "carried batch neurons"], transform: Float[Array, "states mixed"]) -> Float[Array, "..."]:

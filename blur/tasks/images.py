@@ -147,15 +147,19 @@ class ImageTask:
         """The examples with these places in the task's arrays, as the learner sees them."""
         return make_batch(self.as_inputs(self.examples[indices]), self.as_targets(self.targets[indices]))
 
-    def as_inputs(self, examples: Num[Array, "*batch h w c"] | Num[Array, "*batch f"]) -> Float[Array, "*batch inputs"]:
-        """Examples as the data set holds them → what the learner sees: resized, flattened, standardised."""
+    def as_inputs(self, examples: Num[Array, "..."]) -> Float[Array, "... inputs"]:
+        """Examples as the data set holds them, `[…, h, w, c]` or `[…, f]` → what the learner sees, `[…, inputs]`.
+
+        They are resized, flattened and standardised.
+        """
         inputs = _as_features(examples, self.examples.ndim - 1, self.resolution)
         return (inputs - self.input_mean) / self.input_std
 
-    def as_targets(
-        self, targets: Num[Array, "*batch"] | Num[Array, "*batch outputs"]
-    ) -> Float[Array, "*batch outputs"]:
-        """Targets as the data set holds them → what the learner sees: ±1 one-hot, or standardised."""
+    def as_targets(self, targets: Num[Array, "..."]) -> Float[Array, "... outputs"]:
+        """Targets as the data set holds them, `[…]` or `[…, outputs]` → what the learner sees, `[…, outputs]`.
+
+        Classes become ±1 one-hot, real targets are standardised.
+        """
         if self.classes:
             return 2 * jax.nn.one_hot(targets, len(self.classes)) - 1
         return (targets - self.target_mean) / self.target_std
@@ -210,9 +214,7 @@ def image_task(dataset: Dataset, resolution: int | None = None, seed: int = 0) -
     return task.with_resolution(resolution)
 
 
-def _as_features(
-    examples: Num[Array, "*batch h w c"] | Num[Array, "*batch f"], axes: int, resolution: int | None
-) -> Float[Array, "*batch inputs"]:
+def _as_features(examples: Num[Array, "..."], axes: int, resolution: int | None) -> Float[Array, "... inputs"]:
     """The last `axes` axes resized, if they are an image, and flattened."""
     values = examples.astype(jnp.result_type(float))
     if resolution is not None:

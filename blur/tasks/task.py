@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Array, Key
 
@@ -16,6 +16,7 @@ for every episode. For tuning and selection the query comes from `validation` ex
 Kind = Literal["classification", "regression"]
 
 
+@runtime_checkable
 class Task(Protocol):
     """A frozen dataclass registered as a pytree: its arrays are leaves (they stay on the device), the rest static."""
 

@@ -102,6 +102,7 @@ class Slope:
 
     kind = "regression"
     name = "slope"
+    inputs = outputs = 1
 
     def sample(self, key, *, unroll, batch_size, split="train", query_size=None):
         if split == "test":

@@ -134,6 +134,7 @@ def test_unknown_fitness_names_the_nearest():
 
 
 @pytest.mark.parametrize("name", ["unroll", "batch_size", "weight"])
+@pytest.mark.usefixtures("no_type_checks")
 def test_settings_sizes_are_positive(name):
     with pytest.raises(ValueError, match=f"{name} of a setting is 0; expected a positive number"):
         dataclasses.replace(linear_setting(), **{name: 0})

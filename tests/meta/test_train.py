@@ -238,6 +238,7 @@ def test_an_unknown_rule_is_refused_before_the_run(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["meta_steps", "candidates", "learning_rate", "validation_every"])
+@pytest.mark.usefixtures("no_type_checks")
 def test_numbers_are_positive(name):
     with pytest.raises(ValueError, match=f"{name} is 0; expected a positive number"):
         MetaTraining(**{name: 0})

@@ -220,11 +220,12 @@ def test_rules_are_hashable_and_compare_by_value():
         ({"optimizer": "chain"}, "unknown optimizer 'chain'; expected one of sgd, momentum, adam"),
         ({"activation": "step"}, "unknown activation 'step'"),
         ({"statistics": "batch"}, "unknown statistics 'batch'; expected one of support, query"),
-        ({"loss": "error_rate"}, "unknown loss 'error_rate'; expected one of cross_entropy, l2"),
+        ({"loss": "accuracy"}, "unknown loss 'accuracy'; expected one of cross_entropy, l2"),
         ({"hidden": (4, 0)}, "hidden is .4, 0.; expected widths of at least 1"),
         ({"decay_steps": 0}, "decay_steps is 0; expected at least 1"),
     ],
 )
+@pytest.mark.usefixtures("no_type_checks")
 def test_bad_configurations_are_one_clear_line(fields, message):
     with pytest.raises(ValueError, match=message):
         OptaxMLP(**fields)

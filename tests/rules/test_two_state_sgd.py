@@ -86,7 +86,8 @@ def test_weight_zero_removes_an_example_exactly():
     batch = jax.tree.map(lambda leaf: leaf[0], classification(jax.random.key(3), jnp.float32, 1))
     state = rule.init_state(genome, jax.random.key(1), batch)
     weight = jnp.ones(20).at[12:].set(0)
-    weighted = rule.step(genome, state, Batch(batch.inputs, batch.targets, weight))
-    shortened = rule.step(genome, state, make_batch(batch.inputs[:12], batch.targets[:12]))
+    step = jax.jit(rule.step)
+    weighted = step(genome, state, Batch(batch.inputs, batch.targets, weight))
+    shortened = step(genome, state, make_batch(batch.inputs[:12], batch.targets[:12]))
     for ours, theirs in zip(*map(jax.tree.leaves, (weighted.synapses, shortened.synapses)), strict=True):
         assert jnp.max(jnp.abs(ours - theirs)) <= 1e-6

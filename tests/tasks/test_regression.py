@@ -142,6 +142,7 @@ def test_numbers_can_vary_without_recompiling() -> None:
         (lambda: Sine().sample(jax.random.key(0), unroll=0, batch_size=1), "unroll is 0"),
     ],
 )
+@pytest.mark.usefixtures("no_type_checks")
 def test_bad_options_are_named(make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()

@@ -69,6 +69,7 @@ def test_splits_have_keys_of_their_own() -> None:
     assert len({tuple(np.asarray(key).tolist()) for key in keys}) == 3
 
 
+@pytest.mark.usefixtures("no_type_checks")
 def test_an_unknown_split_is_named() -> None:
     with pytest.raises(ValueError, match="split 'valid' is unknown; expected one of train, validation, test"):
         split_key(jax.random.key(0), "valid")  # type: ignore[arg-type]

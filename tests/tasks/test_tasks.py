@@ -34,18 +34,23 @@ def test_every_task_keeps_its_promises(name: str) -> None:
 @pytest.mark.parametrize("name", ["linear_regression", "two_moons", "digits"])
 def test_splits_of_one_key_are_different_episodes(name: str) -> None:
     task, key = make_task(name), jax.random.key(0)
-    train, validation = (task.sample(key, unroll=2, batch_size=8, split=split) for split in ("train", "validation"))
+    train, validation = (
+        jax.jit(lambda task, key, split=split: task.sample(key, unroll=2, batch_size=8, split=split))(task, key)
+        for split in ("train", "validation")
+    )
     assert not np.array_equal(train.support.inputs, validation.support.inputs)
     assert not np.array_equal(train.query.inputs, validation.query.inputs)
 
 
 def test_vmap_over_keys() -> None:
     task, keys = LinearRegression(3), jax.random.split(jax.random.key(0), 4)
-    episodes = jax.vmap(lambda key: task.sample(key, unroll=2, batch_size=5))(keys)
+
+    def sample(key):
+        return task.sample(key, unroll=2, batch_size=5)
+
+    episodes = jax.jit(jax.vmap(sample))(keys)
     assert episodes.support.inputs.shape == (4, 2, 5, 3)
-    np.testing.assert_allclose(
-        episodes.query.inputs[2], task.sample(keys[2], unroll=2, batch_size=5).query.inputs, rtol=1e-5
-    )
+    np.testing.assert_allclose(episodes.query.inputs[2], jax.jit(sample)(keys[2]).query.inputs, rtol=1e-5)
 
 
 def test_tasks_compare_by_value_and_hash() -> None:

@@ -1,0 +1,31 @@
+"""What every test runs under: types and shapes that hold, and compilation that is cheap and shared.
+
+Nearly all the time of the tests is XLA's compilation. They do without its expensive optimisations, and keep what they
+have compiled in pytest's cache folder, where the other processes and the next run find it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import jaxtyping
+import pytest
+
+CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
+
+# All this has to be there before JAX starts. Processes that tests start inherit it.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+jaxtyping.install_import_hook("blur", "beartype.beartype")
+
+
+@pytest.fixture
+def no_type_checks() -> Iterator[None]:
+    """Lets a test make mistakes that annotations rule out, as a user without a type checker does."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
