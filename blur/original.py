@@ -190,6 +190,9 @@ def from_original(network: OriginalNetwork, arrays: Arrays, species: int = 0) ->
 def to_original(network: OriginalNetwork, genome: Genome) -> dict[str, np.ndarray]:
     """The original's dictionary of one genome: matrices with a species axis of 1, numbers as they are.
 
+    It has every field; those that this network does not use have the original's defaults, and a missing genome of the
+    forward-time synapse update is that of the other one, as in the original.
+
     Raises:
       ValueError: both sweeps share a number in the original, but differ in this genome.
     """
@@ -208,7 +211,10 @@ def to_original(network: OriginalNetwork, genome: Genome) -> dict[str, np.ndarra
         elif name in arrays and not np.array_equal(arrays[name], value):
             raise ValueError(f"the original has one {name}, but the genome has {arrays[name]} and {value}")
         arrays[name] = value
-    return arrays
+    unused = {name: np.asarray(value, np.float32) for name, value in _DEFAULTS.items()}
+    arrays = unused | arrays
+    copied = {name.replace("synapse/", "forward_synapse/", 1): name for name in arrays if name.startswith("synapse/")}
+    return {copy: arrays[name] for copy, name in copied.items()} | arrays
 
 
 def synapse_from_original(square: Float[Any, "all all k"], inputs: int) -> Synapse:
@@ -216,6 +222,17 @@ def synapse_from_original(square: Float[Any, "all all k"], inputs: int) -> Synap
     forward = square[: inputs + 1, inputs + 1 :].swapaxes(1, 2)
     return Synapse(forward[:inputs], forward[inputs], square[inputs + 1 :, :inputs].swapaxes(1, 2))
 
+
+_DEFAULTS = {
+    "neuron/norm_multiplier": 1.0,
+    "neuron/norm_shift": 0.0,
+    "synapse/transform/ojas_multiplier": 1.0,
+    "synapse/synapse_init_std": 0.1,
+    "synapse/synapse_init_xavier_std": 0.0,
+    "synapse/saturation": 1.0,
+    "synapse/rescale_to": 1.0,
+}
+"""The original's defaults of the fields that not every network uses."""
 
 _NAMES = {
     "pre": "transform/pre",

@@ -1,9 +1,8 @@
 """What learns, and what it learns from: the one interface of the library.
 
-Everything that learns is an `UpdateRule`: a BLUR network, an optax optimiser on an MLP, gradient descent in an
-attention layer. A rule's *genome* holds its meta-parameters, every number that a grid, a population or a meta-gradient
-may vary; its *state* is what one life of learning changes. Rules themselves are static: frozen, hashable, compared by
-value.
+Everything that learns is an `UpdateRule`: a BLUR network, SGD on the same engine, an optax optimiser on an MLP. A
+rule's *genome* holds its meta-parameters, every number that a grid, a population or a meta-gradient may vary; its
+*state* is what one life of learning changes. Rules themselves are static: frozen, hashable, compared by value.
 """
 
 from __future__ import annotations

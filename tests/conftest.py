@@ -1,7 +1,8 @@
 """What every test runs under: types and shapes that hold, and compilation that is cheap and shared.
 
 Nearly all the time of the tests is XLA's compilation. They do without its expensive optimisations, and keep what they
-have compiled in pytest's cache folder, where the other processes and the next run find it.
+have compiled in pytest's cache folder, where the other processes and the next run find it. With BLUR_TEST_OPTIMISED
+set, they compile as users do.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import pytest
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
 
 # All this has to be there before JAX starts. Processes that tests start inherit it.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
+if "BLUR_TEST_OPTIMISED" not in os.environ:
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 

@@ -21,7 +21,7 @@ from blur.genome_io import (
     save_genome,
     validate_genome,
 )
-from blur.original import OriginalNetwork, from_original, to_original
+from blur.original import OriginalNetwork, backprop_network, from_original, to_original
 from blur.tasks.npz_source import read_arrays
 from blur.tensor_file import flatten_tensors
 
@@ -79,12 +79,15 @@ class Convert:
       target: the file to write.
       hidden: from .npz only: widths of the hidden layers, which the original's dictionary does not say.
       species: from .npz only: which species' genome.
+      backprop: from .npz only: the network is the original's backpropagation network, not its default one; genomes of
+        other networks are imported in Python, by blur.original.
     """
 
     source: Annotated[Positional[str], arg(metavar="SOURCE")]
     target: Annotated[Positional[Path], arg(metavar="TARGET")]
     hidden: tuple[int, ...] = (64,)
     species: int = 0
+    backprop: bool = False
 
     def run(self) -> None:
         """Converts and names the file."""
@@ -105,7 +108,10 @@ class Convert:
         arrays = read_arrays(Path(self.source))
         if "synapse/transform/pre" not in arrays:
             raise ValueError(f"{self.source} has no array 'synapse/transform/pre'; is it the original's dictionary?")
-        network = OriginalNetwork(hidden=self.hidden, states=arrays["synapse/transform/pre"].shape[-1])
+        states = arrays["synapse/transform/pre"].shape[-1]
+        if self.backprop and states != 2:
+            raise ValueError(f"{self.source} has {states} states, but --backprop is the original's network of 2")
+        network = backprop_network(self.hidden) if self.backprop else OriginalNetwork(self.hidden, states)
         genome = from_original(network, arrays, self.species)
         save_genome(self.target, network, genome, description="imported from the original implementation's dictionary")
 
