@@ -80,6 +80,7 @@ def overview() -> str:
             "usage: blur COMMAND [OPTIONS]",
             "",
             "Meta-learn update rules, ship them as small files, measure how far they generalise.",
+            "A genome is a small set of numbers that says how a network changes while it learns.",
             "",
             "commands (each has its own --help):",
             *lines,

@@ -25,7 +25,7 @@ class MetaTrain:
 
     The folder --out receives config.json, metrics.jsonl, checkpoints, genome.safetensors (the best genome so far) and
     learning_curve.png. Several values of --unroll, --batch-size or --depth make a mixture: each meta-step draws one of
-    their combinations, and the genome has to do well on all of them.
+    their combinations, and one genome has to do well on all of them.
 
     For instance:
       blur meta-train digits --out runs/digits
@@ -44,12 +44,12 @@ class MetaTrain:
       data_dir: folder with raw or prepared data sets.
       init: genome file that all candidates start from; its rule is used, with other hidden layers if --hidden is given.
       resume: continue the run in --out with the options it was started with.
-      rule: the rule.
-      meta: the outer loop.
+      rule: what learns: a network of multi-state neurons (sizes, activations, how a random genome is drawn).
+      meta: what makes genomes better: the outer loop around whole lives of learning.
     """
 
     task: Annotated[Positional[str], arg(metavar="TASK")]
-    out: str
+    out: Annotated[str, arg(metavar="FOLDER")]
     unroll: tuple[int, ...] = (10,)
     batch_size: tuple[int, ...] = (128,)
     depth: tuple[int, ...] = ()

@@ -26,8 +26,8 @@ class EvaluationPlan:
     Attributes:
       tasks: names of tasks.
       resolutions: side lengths that images are resized to; none for the task's own.
-      hidden: widths of the hidden layers; each is an axis' value, for all layers of a network alike.
-      depths: numbers of hidden layers.
+      hidden: widths, the same for all hidden layers of a network; several widths are several networks.
+      depths: numbers of hidden layers; likewise.
       unrolls: inner steps; baselines are tuned for each.
       batch_sizes: examples per inner step, and in the query.
       baselines: optimisers; each is tuned with and without batch normalisation of its hidden layers.

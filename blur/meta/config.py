@@ -30,7 +30,7 @@ class MetaTraining:
       learning_rate: of the outer optimiser, at first.
       clip: largest global norm of a meta-gradient.
       population: members per generation of an evolution strategy.
-      std: their initial standard deviation; by default 0.1, or 0.03 where the strategy never adapts it.
+      std: initial standard deviation of a population; by default 0.1, or 0.03 where the strategy never adapts it.
       truncation: inner steps per meta-step of PersistentES and NoiseReuseES; it divides the unroll.
       nan_policy: what a diverged episode counts: the worst finite loss (penalise), nothing (skip), or the end (raise).
       remat: recompute inner steps in the backward pass: less memory and, on CPUs, less time.
