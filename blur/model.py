@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from blur.inner_loop import unroll as run_inner_steps
 from blur.rule import Batch, Genome, UpdateRule, make_batch
-from blur.tasks.arrays import check_lengths, checked_inputs, checked_targets
+from blur.tasks.arrays import check_lengths, checked_inputs, checked_targets, divisor
 
 DEFAULT_BATCH = 128
 CHUNK_NUMBERS = 2**24
@@ -156,10 +156,9 @@ def _input_statistics(examples: NDArray) -> Standardisation:
 
 
 def _statistics(values: NDArray, axes: int | None, features: int) -> Standardisation:
-    """Mean and standard deviation `[features]`; a deviation of 0 counts as 1."""
+    """Mean and standard deviation `[features]`; a constant's deviation counts as 1."""
     mean = np.mean(values, axis=axes, dtype=np.float64)
-    std = np.std(values, axis=axes, dtype=np.float64)
-    std = np.where(std > 0, std, 1.0)
+    std = divisor(mean, np.std(values, axis=axes, dtype=np.float64))
     return Standardisation(*(np.broadcast_to(s.astype(np.float32), (features,)) for s in (mean, std)))
 
 

@@ -111,10 +111,14 @@ def test_the_same_seed_gives_the_same_network() -> None:
     assert not np.array_equal(predict_outputs(first, inputs), predict_outputs(other, inputs))
 
 
-def test_constant_features_do_no_harm() -> None:
+@pytest.mark.parametrize("constant", [0.0, 3.0, 0.1, 1 / 3, -1e6 / 7])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_constant_features_do_no_harm(constant: float, dtype: type) -> None:
     inputs, classes = blobs()
-    model = train(ADAM, GENOME, np.column_stack([inputs, np.full(300, 3.0)]), classes, unroll=60)
-    assert np.mean(predict(model, np.column_stack([inputs, np.full(300, 3.0)])) == classes) > 0.95
+    examples = np.column_stack([inputs, np.full(300, constant)]).astype(dtype)
+    model = train(ADAM, GENOME, examples, classes, unroll=60)
+    assert model.inputs.std[-1] == 1
+    assert np.mean(predict(model, examples) == classes) > 0.95
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -28,7 +30,7 @@ def cache_folder() -> Path:
 
 def cached_file(name: str) -> Path:
     """Where the data set of this name is kept."""
-    return cache_folder() / "datasets" / f"{name.replace('/', '-').replace(':', '-')}.npz"
+    return cache_folder() / "datasets" / f"{quote(name, safe='')}.npz"
 
 
 def read_cached(name: str) -> Dataset | None:
@@ -67,7 +69,8 @@ def check_published(dataset: Dataset) -> None:
     """
     actual = content_hash(dataset.train_inputs, dataset.train_targets)
     owner = next((name for name, published in PUBLISHED.items() if published == actual), None)
-    if PUBLISHED.get(dataset.name, actual) != actual or owner not in (None, dataset.name):
+    base = re.split("[:/]", dataset.name)[0]  # the name without configuration and version
+    if PUBLISHED.get(base, actual) != actual or owner not in (None, base):
         raise ValueError(
             f"what is stored as {dataset.name} holds {owner or 'something else'}; remove it from the data folder and "
             f"from {cache_folder()}, and fetch it anew"

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, Num, Shaped
+from numpy.typing import ArrayLike
 
 from blur.rule import Batch, Episode, make_batch
-from blur.tasks.arrays import Dataset
+from blur.tasks.arrays import Dataset, divisor
 from blur.tasks.datasets import load_dataset
 from blur.tasks.resize import resize
 from blur.tasks.sampling import check_sizes, draw_disjoint, draw_indices, split_key
@@ -197,14 +198,15 @@ def image_task(dataset: Dataset, resolution: int | None = None, seed: int = 0) -
     pools = Pools.divide(count, len(dataset.test_inputs))
     order = np.random.default_rng(seed).permutation(count)
     meta_train = dataset.train_targets[order[: pools.meta_train]]
+    target_mean, target_std = (jnp.zeros(()), jnp.ones(())) if dataset.classes else _column_statistics(meta_train)
     outputs = len(dataset.classes) or meta_train.shape[-1]
     task = ImageTask(
         examples=jnp.asarray(np.concatenate([dataset.train_inputs[order], dataset.test_inputs])),
         targets=jnp.asarray(np.concatenate([dataset.train_targets[order], dataset.test_targets])),
         input_mean=jnp.zeros(()),
         input_std=jnp.ones(()),
-        target_mean=jnp.zeros(outputs) if dataset.classes else jnp.asarray(np.mean(meta_train, axis=0)),
-        target_std=jnp.ones(outputs) if dataset.classes else _positive(jnp.asarray(np.std(meta_train, axis=0))),
+        target_mean=jnp.broadcast_to(target_mean, (outputs,)),
+        target_std=jnp.broadcast_to(target_std, (outputs,)),
         name=dataset.name,
         classes=dataset.classes,
         pools=pools,
@@ -227,7 +229,7 @@ def _input_statistics(
 ) -> tuple[Float[Array, "*f"], Float[Array, "*f"]]:
     """Mean and standard deviation of all pixels, or of each feature."""
     if examples.ndim == 2:
-        return jnp.mean(examples, axis=0), _positive(jnp.std(examples, axis=0))
+        return _column_statistics(np.asarray(examples))
 
     @jax.jit
     def moments(chunk: Array) -> tuple[Array, Array]:
@@ -239,9 +241,14 @@ def _input_statistics(
     size = len(examples) * _as_features(examples[:1], 3, resolution).size
     mean = total / size
     variance = max(squares / size - mean**2, 0.0)
-    return jnp.asarray(mean, jnp.result_type(float)), _positive(jnp.asarray(variance**0.5, jnp.result_type(float)))
+    return _as_floats(mean), _as_floats(divisor(mean, variance**0.5))
 
 
-def _positive(std: Float[Array, "*f"]) -> Float[Array, "*f"]:
-    """1 where a feature never varies, so that it standardises to 0."""
-    return jnp.where(std > 0, std, 1)
+def _column_statistics(values: np.ndarray) -> tuple[Float[Array, "f"], Float[Array, "f"]]:
+    """Mean and standard deviation over the first axis, computed in float64; a constant's deviation counts as 1."""
+    mean = np.mean(values, axis=0, dtype=np.float64)
+    return _as_floats(mean), _as_floats(divisor(mean, np.std(values, axis=0, dtype=np.float64)))
+
+
+def _as_floats(values: ArrayLike) -> Float[Array, "*f"]:
+    return jnp.asarray(values, jnp.result_type(float))

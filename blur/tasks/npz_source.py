@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from blur.messages import one_line
+from blur.messages import one_line, short
 from blur.tasks.arrays import Dataset, from_arrays
 
 INPUT_NAMES = ("inputs", "images", "x")
 TARGET_NAMES = ("targets", "labels", "y")
+
+MOST_BYTES = 4 * 2**30
+"""What the arrays of one file may take in memory: a small compressed file can expand to any size."""
 
 
 def read_npz(path: Path) -> Dataset:
@@ -47,18 +49,32 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is no readable `.npz` file, or holds pickled objects.
+      ValueError: it is no readable `.npz` file, holds pickled objects, or would expand to more than `MOST_BYTES`.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file; expected an .npz file with inputs and targets")
     try:
+        _check_size(path)
         archive = np.load(path, allow_pickle=False)
         if isinstance(archive, np.ndarray):
             raise ValueError("it holds a single array")
         with archive:
-            return dict(archive)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            arrays = dict(archive)
+    except Exception as error:  # zipfile, its decompressors and NumPy meet hostile bytes here
         raise ValueError(f"{path} is not a readable .npz file of plain arrays: {one_line(error)}") from error
+    if other := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise ValueError(f"{path} is not a readable .npz file of plain arrays: {short(other[0])} is none")
+    return arrays
+
+
+def _check_size(path: Path) -> None:
+    """Raises ValueError if an archive would expand to more than `MOST_BYTES`; what it declares is all that is read."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > MOST_BYTES:
+        raise ValueError(f"it expands to {size} bytes; expected at most {MOST_BYTES}")
 
 
 def pick(path: Path, arrays: dict[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray | None:

@@ -113,6 +113,17 @@ def test_features_are_standardised_one_by_one_and_constants_vanish() -> None:
     np.testing.assert_allclose(np.std(batch.targets), 1, rtol=1e-4)
 
 
+@pytest.mark.parametrize("constant", [0.1, 1 / 3, -1e6 / 7])
+def test_constants_that_are_not_exact_in_binary_vanish(constant: float) -> None:
+    rng = np.random.default_rng(0)
+    features = np.column_stack([rng.normal(size=300), np.full(300, constant)])
+    task = image_task(from_arrays(features, features))
+    assert (task.input_std[1], task.target_std[1]) == (1, 1)
+    batch = task.batch(jnp.arange(task.pools.meta_train))
+    np.testing.assert_allclose(batch.inputs[:, 1], 0, atol=abs(constant) * 1e-6)
+    np.testing.assert_allclose(batch.targets[:, 1], 0, atol=abs(constant) * 1e-6)
+
+
 def test_the_whole_test_set_can_be_the_query() -> None:
     episode = NUMBERED.sample(jax.random.key(1), unroll=1, batch_size=5, split="test", query_size=100)
     assert identities(episode.query.inputs) == set(range(400, 500))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from blur.tasks import npz_source
 from blur.tasks.datasets import load_dataset
 
 X = np.random.default_rng(0).normal(size=(40, 3))
@@ -51,9 +54,56 @@ def write_single_array(path: Path) -> None:
         np.save(file, X)
 
 
+def write_encrypted(path: Path) -> None:
+    np.savez(path, x=X, y=Y)
+    set_flags(path, 1)
+
+
+def write_unknown_compression(path: Path) -> None:
+    np.savez(path, x=X, y=Y)
+    content = path.read_bytes()
+    central = content.index(b"PK\x01\x02")
+    path.write_bytes(content[: central + 10] + (99).to_bytes(2, "little") + content[central + 12 :])
+
+
+def set_flags(path: Path, flags: int) -> None:
+    """Sets the general purpose flags of the first entry, in its own header and in the directory."""
+    content = bytearray(path.read_bytes())
+    for position in (6, content.index(b"PK\x01\x02") + 8):
+        content[position : position + 2] = flags.to_bytes(2, "little")
+    path.write_bytes(content)
+
+
+def write_damaged_lzma(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", compression=zipfile.ZIP_LZMA) as archive:
+        archive.writestr("x.npy", bytes(1000))
+    content = bytearray(path.read_bytes())
+    content[44:60] = bytes(range(200, 216))
+    path.write_bytes(content)
+
+
+def write_impossible_shape(path: Path) -> None:
+    """An array of 10^15 numbers, as its header has it."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**15,)})
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", header.getvalue())
+
+
+def write_text_inside(path: Path) -> None:
+    np.savez(path, x=X, y=Y)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("notes.txt", "hello")
+
+
 @pytest.mark.parametrize(
     ("write", "message"),
     [
+        (write_encrypted, "not a readable .npz file of plain arrays: .*encrypted"),
+        (write_unknown_compression, "not a readable .npz file"),
+        (write_damaged_lzma, "not a readable .npz file"),
+        (write_impossible_shape, "not a readable .npz file"),
+        (write_text_inside, "not a readable .npz file of plain arrays: 'notes.txt' is none"),
         (write_text, "not a readable .npz file"),
         (write_truncated, "not a readable .npz file"),
         (write_damaged, "not a readable .npz file"),
@@ -74,6 +124,14 @@ def test_a_bad_file_is_one_line(tmp_path: Path, write, message: str) -> None:
         load_dataset(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_expands_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "large.npz"
+    np.savez_compressed(path, x=np.zeros((1000, 100)), y=Y)
+    monkeypatch.setattr(npz_source, "MOST_BYTES", 800_000)
+    with pytest.raises(ValueError, match=r"large\.npz is not .*: it expands to 80\d+ bytes; expected at most 800000"):
+        load_dataset(path)
 
 
 def test_a_missing_file_is_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import urllib.error
@@ -154,6 +155,10 @@ def test_one_set_under_the_name_of_another_is_refused(monkeypatch: pytest.Monkey
     published = {d.name: content_hash(d.train_inputs, d.train_targets) for d in (mnist, fashion)}
     monkeypatch.setattr(array_cache, "PUBLISHED", published)
     check_published(mnist)
+    for name in ("mnist:3.0.1", "mnist/3.0.1"):
+        check_published(dataclasses.replace(mnist, name=name))
+        with pytest.raises(ValueError, match=f"what is stored as {name} holds fashion_mnist"):
+            check_published(dataclasses.replace(fashion, name=name))
     check_published(fashion)
     check_published(from_arrays(IMAGES // 2, LABELS, name="anything"))
     for name in ("fashion_mnist", "anything"):
@@ -178,6 +183,12 @@ def test_the_cache_gives_back_what_was_kept(name: str) -> None:
     assert again is not None
     assert (again.name, again.classes, again.sha256) == (name, dataset.classes, dataset.sha256)
     assert [path.name for path in cached_file(name).parent.iterdir()] == [cached_file(name).name]
+
+
+def test_different_names_are_different_files() -> None:
+    names = ["a/b", "a-b", "a:b", "a%2Fb"]
+    assert len({cached_file(name) for name in names}) == len(names)
+    assert {cached_file(name).parent for name in names} == {cached_file("a").parent}
 
 
 def test_a_damaged_cache_is_named() -> None:
