@@ -48,7 +48,13 @@ def class_weighted_squared_error(
     targets: Float[Array, "batch outputs"],
     weight: Float[Array, "batch"],
 ) -> Float[Array, ""]:
-    """`squared_error` with each output weighted by `frequency_weight`: rare and common signs count alike."""
+    """`squared_error` with each output weighted by `frequency_weight`: rare and common signs count alike.
+
+    Raises:
+      ValueError: there is one output only, for which all weights would be 0.
+    """
+    if outputs.shape[-1] == 1:
+        raise ValueError("l2_class_weighted weighs the outputs against each other, but there is only 1; use l2")
     errors = (outputs - targets) ** 2 * frequency_weight(targets)
     return weighted_mean(jnp.mean(errors, axis=-1), weight)
 
@@ -92,5 +98,8 @@ LOSSES: dict[str, Loss] = {
     "accuracy": error_rate,
 }
 """What a meta-training run can minimise, by name; asked for `accuracy` it minimises the share of errors."""
+
+FOR_CLASSES = frozenset({"cross_entropy", "l2_class_weighted", "accuracy"})
+"""Those that take the targets' signs as classes, and mean nothing in regression."""
 
 NOT_DIFFERENTIABLE = frozenset({"accuracy"})

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from blur.inner_loop import episode_loss
-from blur.losses import LOSSES, NOT_DIFFERENTIABLE, Loss, accuracy
+from blur.losses import FOR_CLASSES, LOSSES, NOT_DIFFERENTIABLE, Loss, accuracy
 from blur.mapping import Mapping, mapped
 from blur.meta.setting import Setting
 from blur.rule import Batch, Episode, Genome
@@ -59,7 +59,16 @@ class Objective:
             raise ValueError(f"episodes is {self.episodes}; expected at least 1")
 
     def loss(self, setting: Setting) -> Loss:
-        """The loss that a setting is scored with."""
+        """The loss that a setting is scored with.
+
+        Raises:
+          ValueError: the fitness is one of classification, but the task is regression.
+        """
+        if self.fitness in FOR_CLASSES and setting.task.kind != "classification":
+            raise ValueError(
+                f"fitness {self.fitness!r} needs a classification task, but {setting.task.name} is {setting.task.kind}; "
+                "use l2"
+            )
         return LOSSES[self.fitness or ("cross_entropy" if setting.task.kind == "classification" else "l2")]
 
     def check_differentiable(self) -> None:

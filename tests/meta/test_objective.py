@@ -133,6 +133,13 @@ def test_unknown_fitness_names_the_nearest():
         Objective("crossentropy")
 
 
+@pytest.mark.parametrize("fitness", ["cross_entropy", "accuracy", "l2_class_weighted"])
+def test_classes_fitness_is_refused_in_regression(fitness):
+    genomes = {"log_rate": jnp.array([-1.0])}
+    with pytest.raises(ValueError, match=f"fitness '{fitness}' needs a classification task, but toy_linear is regress"):
+        population_scores(Objective(fitness), linear_setting(), genomes, jax.random.key(0))
+
+
 @pytest.mark.parametrize("name", ["unroll", "batch_size", "weight"])
 @pytest.mark.usefixtures("no_type_checks")
 def test_settings_sizes_are_positive(name):
