@@ -9,14 +9,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key
 
-from blur.network.activations import Activation
+from blur.choices import check_choice
+from blur.network.activations import ACTIVATIONS, Activation
 from blur.network.amendments import Oja, TieDirections, TieStates, tie_directions, tie_states
 from blur.network.backward import Backward, Combine
 from blur.network.every import every
@@ -24,7 +25,7 @@ from blur.network.forward import Forward
 from blur.network.hebbian import ApplyChange, Hebbian
 from blur.network.normalisation import NormaliseSynapses, SynapseNormalisation
 from blur.network.present import Feedback, FeedbackFunction, PresentInput, Readout, Remember, present_target
-from blur.network.synapses import DenseSynapses, Synapse
+from blur.network.synapses import DenseSynapses, Synapse, check_widths
 from blur.rule import Batch, Chain, ChainRule, Genome, Phase, chain
 from blur.state import State
 
@@ -55,6 +56,9 @@ class OriginalNetwork(ChainRule):
       supervised_every: feedback, backward sweep and synapse update happen in every n-th step only.
       feedback: what the output layer becomes.
       per_layer: number of synapse layers that have a genome of their own, or None.
+
+    Raises:
+      ValueError: an unknown name, or an impossible width.
     """
 
     hidden: tuple[int, ...]
@@ -77,6 +81,13 @@ class OriginalNetwork(ChainRule):
     supervised_every: int | None = None
     feedback: FeedbackFunction = present_target
     per_layer: int | None = None
+
+    def __post_init__(self) -> None:
+        check_widths(self.hidden)
+        check_choice("backward_update", self.backward_update, get_args(Combine))
+        for field in ("forward_activation", "backward_activation", "last_layer_activation", "synapse_activation"):
+            if isinstance(name := getattr(self, field), str):
+                check_choice(field, name, ACTIVATIONS)
 
     @cached_property
     def chain(self) -> Chain:

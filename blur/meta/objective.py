@@ -66,8 +66,8 @@ class Objective:
         """
         if self.fitness in FOR_CLASSES and setting.task.kind != "classification":
             raise ValueError(
-                f"fitness {self.fitness!r} needs a classification task, but {setting.task.name} is {setting.task.kind}; "
-                "use l2"
+                f"fitness {self.fitness!r} needs a classification task, but {setting.task.name} is "
+                f"{setting.task.kind}; use l2"
             )
         return LOSSES[self.fitness or ("cross_entropy" if setting.task.kind == "classification" else "l2")]
 

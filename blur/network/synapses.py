@@ -30,6 +30,15 @@ class Synapse(NamedTuple):
 
 Synapses = tuple[Synapse, ...]
 
+MOST_NEURONS = 1_000_000
+"""In one layer; a file may ask for any number."""
+
+
+def check_widths(hidden: tuple[int, ...]) -> None:
+    """Raises ValueError unless every hidden layer has 1 to `MOST_NEURONS` neurons."""
+    if any(not 1 <= width <= MOST_NEURONS for width in hidden):
+        raise ValueError(f"hidden is {hidden}; every hidden layer needs at least one neuron, {MOST_NEURONS} at most")
+
 
 @dataclasses.dataclass(frozen=True)
 class DenseSynapses(Phase):

@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from blur.network.activations import WithDerivative
-from blur.network.amendments import Oja
-from blur.network.present import LossGradient, present_target
+from blur import network
+from blur.network import ACTIVATIONS
 from blur.original import OriginalNetwork
+from blur.rule import Chain, Phases
 from blur.rules.bidirectional import Bidirectional
 from blur.rules.gradient import OptaxMLP
 from blur.rules.two_state_sgd import TwoStateSGD
 
-RULES: dict[str, Any] = {
-    "Bidirectional": Bidirectional,
-    "OptaxMLP": OptaxMLP,
-    "OriginalNetwork": OriginalNetwork,
-    "TwoStateSGD": TwoStateSGD,
-    "LossGradient": LossGradient,
-    "Oja": Oja,
-    "WithDerivative": WithDerivative,
-    "present_target": present_target,
-}
+_RULES = (Bidirectional, OptaxMLP, OriginalNetwork, TwoStateSGD, Chain)
+
+_PARTS = (
+    Phases,
+    network.ApplyChange,
+    network.Backward,
+    network.DenseSynapses,
+    network.Every,
+    network.Feedback,
+    network.Forward,
+    network.Hebbian,
+    network.LossGradient,
+    network.NormaliseSynapses,
+    network.Oja,
+    network.PresentInput,
+    network.Readout,
+    network.Remember,
+    network.SynapseNormalisation,
+    network.TieDirections,
+    network.TieStates,
+    network.WithDerivative,
+    network.present_target,
+)
+
+RULES: dict[str, Any] = {known.__name__: known for known in (*_RULES, *_PARTS)} | ACTIVATIONS
 """Classes and functions that a rule's configuration may mention, by name. Only these are rebuilt from a file."""

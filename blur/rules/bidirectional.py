@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from blur.choices import check_choice
+from blur.network.activations import ACTIVATIONS
 from blur.network.backward import Backward
-from blur.network.forward import Forward, StatisticsRule
+from blur.network.forward import Forward
 from blur.network.hebbian import ApplyChange, Hebbian
+from blur.network.normalisation import StatisticsRule
 from blur.network.present import Feedback, PresentInput, Readout
-from blur.network.synapses import DenseSynapses
+from blur.network.synapses import DenseSynapses, check_widths
 from blur.rule import Chain, ChainRule, chain
+
+Normalise = Literal["none", "forward", "both"]
+SynapseRule = Literal["separate", "tied"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,15 +47,18 @@ class Bidirectional(ChainRule):
         outputs by ±scale, so targets should be of order one; last_activation="identity" with scale 1 has no bound.
       transform_scale: standard deviation of the transforms ν, μ, ν̃, μ̃ of a random genome.
       initial_update: η̃ of a random genome.
+
+    Raises:
+      ValueError: an unknown name, too few states, or an impossible width.
     """
 
     hidden: tuple[int, ...] = (64,)
     states: int = 4
     activation: str = "relu_tanh"
     last_activation: str = "tanh"
-    normalise: Literal["none", "forward", "both"] = "both"
+    normalise: Normalise = "both"
     statistics: StatisticsRule = "support"
-    synapses: Literal["separate", "tied"] = "separate"
+    synapses: SynapseRule = "separate"
     reference_batch: float | None = 128.0
     per_layer: int | None = None
     readout_scale: float = 4.0
@@ -59,8 +68,12 @@ class Bidirectional(ChainRule):
     def __post_init__(self) -> None:
         if self.states < 2:
             raise ValueError(f"states is {self.states}, but feedback needs at least 2: one prediction, one target")
-        if any(width < 1 for width in self.hidden):
-            raise ValueError(f"hidden is {self.hidden}; every hidden layer needs at least one neuron")
+        check_widths(self.hidden)
+        check_choice("activation", self.activation, ACTIVATIONS)
+        check_choice("last_activation", self.last_activation, ACTIVATIONS)
+        check_choice("normalise", self.normalise, get_args(Normalise))
+        check_choice("statistics", self.statistics, get_args(StatisticsRule))
+        check_choice("synapses", self.synapses, get_args(SynapseRule))
 
     @cached_property
     def chain(self) -> Chain:

@@ -147,8 +147,18 @@ def test_a_genome_per_layer_cannot_change_depth():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"states": 1}, "states is 1, but feedback needs at least 2"), ({"hidden": (4, 0)}, "at least one neuron")],
+    [
+        ({"states": 1}, "states is 1, but feedback needs at least 2"),
+        ({"hidden": (4, 0)}, "at least one neuron"),
+        ({"hidden": (10**9,)}, "1000000 at most"),
+        ({"activation": "rellu"}, "activation is 'rellu'; did you mean 'relu'"),
+        ({"last_activation": "nope"}, "last_activation is 'nope'; expected one of identity, relu_tanh"),
+        ({"normalise": "backward"}, "normalise is 'backward'; .*expected one of none, forward, both"),
+        ({"statistics": "suport"}, "statistics is 'suport'; did you mean 'support'"),
+        ({"synapses": "seperate"}, "synapses is 'seperate'; did you mean 'separate'"),
+    ],
 )
+@pytest.mark.usefixtures("no_type_checks")
 def test_impossible_networks_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Bidirectional(**options)
