@@ -2,6 +2,9 @@
 
 import dataclasses
 import difflib
+from typing import NamedTuple, get_args
+
+from evosax.algorithms import population_based_algorithms
 
 from blur.mapping import Mapping
 from blur.meta.evolution import STRATEGIES, TRUNCATED, EvolutionOuter, Strategy
@@ -20,10 +23,12 @@ class MetaTraining:
     """How a genome is meta-trained.
 
     Attributes:
-      outer: what changes genomes: an optax optimiser (adam, adamw, lion, sgd, …) or an evosax strategy (CMA_ES,
-        Open_ES, SNES, PersistentES, NoiseReuseES, …).
-      meta_steps: length of the run, and of the cosine decay of the outer learning rate.
-      candidates: random genomes that are meta-trained side by side; the best on validation episodes wins.
+      outer: what changes genomes: an optax optimiser (adam, adamw, lion, sgd, …) or a distribution-based evosax
+        strategy (CMA_ES, Open_ES, SNES, PersistentES, NoiseReuseES, …).
+      meta_steps: length of the run, and of the cosine decay of the outer learning rate; by default 2000, or 500 with an
+        evolution strategy.
+      candidates: random genomes that are meta-trained side by side; the best on validation episodes wins; by default 4,
+        or 1 with an evolution strategy.
       episodes: episodes per genome and meta-step.
       fitness: cross_entropy, l2 or l2_class_weighted, which is minimised, or accuracy, which is maximised (evolution
         only); by default cross_entropy, or l2 in regression.
@@ -41,12 +46,12 @@ class MetaTraining:
       seed: everything random in the run follows from it.
 
     Raises:
-      ValueError: a number that has to be positive is not.
+      ValueError: a number that has to be positive is not, or an unknown `nan_policy` or `mapping`.
     """
 
     outer: str = "adam"
-    meta_steps: int = 2000
-    candidates: int = 4
+    meta_steps: int | None = None
+    candidates: int | None = None
     episodes: int = 1
     fitness: str | None = None
     learning_rate: float = 1e-2
@@ -62,9 +67,32 @@ class MetaTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("meta_steps", "candidates", "learning_rate", "clip", "validation_every", "validation_episodes"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected a positive number")
+        for name in POSITIVE:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value}; expected a positive number")
+        for name, known in (("nan_policy", get_args(NanPolicy)), ("mapping", get_args(Mapping))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}; expected one of {', '.join(known)}")
+
+
+POSITIVE = ("meta_steps", "candidates", "learning_rate", "clip", "std", "validation_every", "validation_episodes")
+
+
+class RunSize(NamedTuple):
+    """How many meta-steps a run has, and how many candidates."""
+
+    meta_steps: int
+    candidates: int
+
+
+def run_size(config: MetaTraining) -> RunSize:
+    """The size asked for, or the default for the outer optimiser."""
+    default = RunSize(500, 1) if config.outer in STRATEGIES else RunSize(2000, 4)
+    return RunSize(
+        default.meta_steps if config.meta_steps is None else config.meta_steps,
+        default.candidates if config.candidates is None else config.candidates,
+    )
 
 
 def make_outer(config: MetaTraining) -> Outer:
@@ -74,12 +102,13 @@ def make_outer(config: MetaTraining) -> Outer:
       ValueError: an unknown name, or an option that does not fit the others.
     """
     objective = Objective(config.fitness, config.episodes, config.nan_policy, config.remat, config.mapping)
-    adam = Optimiser("adam", config.learning_rate, config.meta_steps, config.clip)
+    adam = Optimiser("adam", config.learning_rate, run_size(config).meta_steps, config.clip)
     if config.outer in OPTIMISERS:
         return GradientOuter(objective, dataclasses.replace(adam, name=config.outer))
     if config.outer not in STRATEGIES:
         raise ValueError(_unknown(config.outer))
-    std = config.std or (0.03 if config.outer in SMALL_STEPS else 0.1)
+    default = 0.03 if config.outer in SMALL_STEPS else 0.1
+    std = default if config.std is None else config.std
     strategy = Strategy(config.outer, config.population, std, adam)
     if config.outer in TRUNCATED:
         return TruncatedOuter(objective, strategy, config.truncation)
@@ -88,6 +117,8 @@ def make_outer(config: MetaTraining) -> Outer:
 
 def _unknown(name: str) -> str:
     """One line about a name that is neither an optimiser nor a strategy."""
+    if name in population_based_algorithms:
+        return f"{name} is a population-based strategy; expected a distribution-based one, such as CMA_ES or SNES"
     known = {known.lower(): known for known in (*OPTIMISERS, *STRATEGIES)}
     close = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=3)]
     hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known.values())}"

@@ -6,31 +6,11 @@ import dataclasses
 
 import optax
 
-OPTIMISERS = (
-    "adabelief",
-    "adadelta",
-    "adafactor",
-    "adagrad",
-    "adam",
-    "adamax",
-    "adamaxw",
-    "adamw",
-    "adan",
-    "amsgrad",
-    "fromage",
-    "lamb",
-    "lars",
-    "lion",
-    "nadam",
-    "nadamw",
-    "novograd",
-    "radam",
-    "rmsprop",
-    "sgd",
-    "sign_sgd",
-    "yogi",
-)
-"""The optax optimisers that need nothing but a learning rate and a gradient."""
+from blur.rules.gradient import OPTIMIZERS
+
+OPTIMISERS = tuple(sorted({*OPTIMIZERS, "adadelta", "adafactor", "adan", "radam"} - {"momentum", "sm3"}))
+"""Optax optimisers that need nothing but a gradient and a rate that decays: `sm3` takes none of those, `momentum` is no
+name of optax."""
 
 
 @dataclasses.dataclass(frozen=True)

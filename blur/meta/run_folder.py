@@ -17,6 +17,8 @@ from blur.meta.checkpoint import Checkpoints
 Record = dict[str, Any]
 """A line of metrics.jsonl: of a meta-step (counted from 1) or of a validation after it; lists run over candidates."""
 
+CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
+
 
 class RunFolder:
     """The files of one run, or of its continuation.
@@ -27,22 +29,24 @@ class RunFolder:
       resume: continue the run that is there.
 
     Raises:
-      ValueError: there is a run already and `resume` is false, or its configuration is another one.
+      ValueError: there is a run already, or a part of one, and `resume` is false; or its configuration is another one.
       FileNotFoundError: `resume` is true, but there is no run.
     """
 
     def __init__(self, path: str | Path, config: Record, *, resume: bool):
         self.path = Path(path)
-        present = (self.path / "config.json").exists()
-        if present and not resume:
+        parts = parts_of_run(self.path)
+        if CONFIG in parts and not resume:
             raise ValueError(f"{path} holds a run already; resume it (--resume) or choose another folder")
-        if resume and not present:
+        if parts and not resume:
+            raise ValueError(f"{path} holds {parts[0]} of another run; remove it or choose another folder")
+        if resume and CONFIG not in parts:
             raise FileNotFoundError(f"{path} holds no run to resume: there is no config.json")
         if resume:
             self._check_config(config)
         else:
-            write_file(self.path / "config.json", json.dumps(config, indent=2) + "\n")
-        self._checkpoints = Checkpoints(self.path / "checkpoints")
+            write_file(self.path / CONFIG, json.dumps(config, indent=2) + "\n")
+        self._checkpoints = Checkpoints(self.path / CHECKPOINTS)
         self._written = 0
 
     def restore(self, template: PyTree) -> tuple[PyTree, list[Record]]:
@@ -50,13 +54,13 @@ class RunFolder:
         step = self._checkpoints.latest()
         state = template if step is None else self._checkpoints.restore(step, template)
         records = [record for record in self._read_metrics() if record["meta_step"] <= (step or 0)]
-        write_file(self.path / "metrics.jsonl", "".join(map(_line, records)))
+        write_file(self.path / METRICS, "".join(map(_line, records)))
         self._written = len(records)
         return state, records
 
     def append(self, records: list[Record]) -> None:
         """Writes the records that are new since the last call."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.writelines(map(_line, records[self._written :]))
         self._written = len(records)
 
@@ -69,7 +73,7 @@ class RunFolder:
         self._checkpoints.close()
 
     def _check_config(self, config: Record) -> None:
-        stored = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        stored = json.loads((self.path / CONFIG).read_text(encoding="utf-8"))
         for name, (there, here) in _differences(stored, json.loads(json.dumps(config))).items():
             raise ValueError(
                 f"{self.path} holds a run with {name} = {short(there)}, not {short(here)}; "
@@ -77,9 +81,14 @@ class RunFolder:
             )
 
     def _read_metrics(self) -> list[Record]:
-        path = self.path / "metrics.jsonl"
+        path = self.path / METRICS
         lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []  # the last may be unfinished
         return [{name: _restore_nan(value) for name, value in json.loads(line).items()} for line in lines]
+
+
+def parts_of_run(path: Path) -> list[str]:
+    """What a folder holds that a run goes on from."""
+    return [name for name in (CONFIG, METRICS, CHECKPOINTS) if (path / name).exists()]
 
 
 def history(records: list[Record]) -> dict[str, np.ndarray]:

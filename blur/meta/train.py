@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ import numpy as np
 
 from blur.config import Known, to_config
 from blur.meta.chunk import run_chunk
-from blur.meta.config import MetaTraining, make_outer
+from blur.meta.config import MetaTraining, make_outer, run_size
 from blur.meta.interruption import Interruption
 from blur.meta.objective import Objective
 from blur.meta.outer import Outer
@@ -26,6 +28,7 @@ from blur.meta.schedule import draw_settings, next_length, same_setting
 from blur.meta.setting import Setting, check_same_genome, check_settings, genome_shapes
 from blur.meta.validation import Kept, contenders, keep_best, validate_mixture
 from blur.rule import Genome
+from blur.tensor_file import flatten_tensors
 
 DEFAULTS = MetaTraining()
 
@@ -63,6 +66,7 @@ def meta_train(
     resume: bool = False,
     known: Known | None = None,
     progress: bool = True,
+    command: str | None = None,
 ) -> MetaTrainResult:
     """Meta-trains genomes side by side and returns the one that does best on validation episodes.
 
@@ -75,7 +79,8 @@ def meta_train(
       out: a folder for configuration, metrics, checkpoints, genome and learning curve; None writes nothing.
       resume: continue the run in `out`.
       known: classes and functions of the rules that are not in `blur.rules.RULES`, by name; needed with `out`.
-      progress: show progress on stderr.
+      progress: show progress on stderr if it is a terminal.
+      command: the command line that the genome file names as its origin.
 
     Raises:
       ValueError: settings, configuration, `init` or `out` do not fit.
@@ -90,11 +95,11 @@ def meta_train(
         check_same_genome(genome_shapes(settings[0].rule), init, names=("the rule", "init"))
     if resume and out is None:
         raise ValueError("resume is set, but out is not: which run should be resumed?")
-    run = _Run(settings, config, make_outer(config), known)
+    run = _Run(settings, config, make_outer(config), known, init, command)
     state = initial_run_state(settings, run.outer, run.keys, init)
     folder = None if out is None else RunFolder(out, run.description(), resume=resume)
     records: list[Record] = []
-    if folder is not None:
+    if folder is not None and resume:
         state, records = folder.restore(state)
     try:
         return run.to_end(state, records, folder, progress)
@@ -106,11 +111,21 @@ def meta_train(
 class _Run:
     """A run's fixed parts, and its loop over chunks."""
 
-    def __init__(self, settings: list[Setting], config: MetaTraining, outer: Outer, known: Known | None):
-        self.settings, self.config, self.outer, self.known = settings, config, outer, known
-        self.keys: RunKeys = run_keys(config.seed, config.candidates)
+    def __init__(
+        self,
+        settings: list[Setting],
+        config: MetaTraining,
+        outer: Outer,
+        known: Known | None,
+        init: Genome | None,
+        command: str | None,
+    ):
+        self.settings, self.config, self.outer, self.known, self.init = settings, config, outer, known, init
+        self.origin = {} if command is None else {"command": command}
+        self.size = run_size(config)
+        self.keys: RunKeys = run_keys(config.seed, self.size.candidates)
         periods = [outer.period(setting) for setting in settings]
-        self.drawn = draw_settings(settings, periods, config.meta_steps, config.seed)
+        self.drawn = draw_settings(settings, periods, self.size.meta_steps, config.seed)
         self.validation = Objective(config.fitness, config.validation_episodes, mapping=config.mapping)
 
     def to_end(
@@ -119,8 +134,8 @@ class _Run:
         """Runs chunks until all meta-steps are done or a signal comes."""
         done, length, met = int(state.meta_step), 1, set[int]()
         saved = time.monotonic()
-        with Interruption() as interruption, ProgressMeter(self.config.meta_steps, done, show=progress) as meter:
-            while done < self.config.meta_steps:
+        with Interruption() as interruption, ProgressMeter(self.size.meta_steps, done, show=progress) as meter:
+            while done < self.size.meta_steps:
                 stop = min(done + length, self._next_validation(done))
                 start = time.perf_counter()
                 state, new = self._advance(state, done, stop)
@@ -136,18 +151,18 @@ class _Run:
                 if folder is not None and (interruption.requested or time.monotonic() - saved > CHECKPOINT_SECONDS):
                     self._save(folder, state, records)
                     saved = time.monotonic()
-                if interruption.requested and done < self.config.meta_steps:
+                if interruption.requested and done < self.size.meta_steps:
                     break
-        if done < self.config.meta_steps:
+        if done < self.size.meta_steps:
             where = f"; resume with --resume --out {folder.path}" if folder else ", nothing was saved: there is no out"
-            print(f"interrupted after {done} of {self.config.meta_steps} meta-steps{where}", file=sys.stderr)
+            print(f"interrupted after {done} of {self.size.meta_steps} meta-steps{where}", file=sys.stderr)
             raise KeyboardInterrupt
         return self._finish(state, records, folder)
 
     def _next_validation(self, done: int) -> int:
         """The first meta-step after `done` that is followed by a validation."""
         every = self.config.validation_every
-        return min((done // every + 1) * every, self.config.meta_steps)
+        return min((done // every + 1) * every, self.size.meta_steps)
 
     def _advance(self, state: RunState, start: int, stop: int) -> tuple[RunState, list[Record]]:
         """Meta-steps `start … stop − 1`, one dispatch for each stretch on one setting."""
@@ -171,7 +186,7 @@ class _Run:
     def _validate(self, state: RunState, done: int) -> tuple[RunState, Record]:
         genomes = contenders(self.outer, self.settings[0].rule, state.states)
         fitness, accuracy = validate_mixture(self.validation, self.settings, genomes, self.keys.validation)
-        candidates = self.config.candidates
+        candidates = self.size.candidates
         kept = keep_best(state.kept, genomes, fitness, accuracy, candidates=candidates, meta_step=done)
         look = {
             "meta_step": done,
@@ -215,6 +230,7 @@ class _Run:
     def _save_genome(self, folder: RunFolder, kept: Kept) -> None:
         from blur.genome_io import save_genome
 
+        description = self.description()
         measured = {"meta_step": int(kept.meta_step), "validation_fitness": float(kept.fitness)}
         if jnp.isfinite(kept.accuracy):
             measured["validation_accuracy"] = float(kept.accuracy)
@@ -223,29 +239,43 @@ class _Run:
             self.settings[0].rule,
             kept.genome,
             known=self.known,
-            meta_training=self.description()["meta_training"],
-            data={"settings": self.description()["settings"]},
+            meta_training={**description["meta_training"], "init": description["init"]},
+            data={"settings": description["settings"]},
             metrics=measured,
+            **self.origin,
         )
 
     @property
     def fitness_name(self) -> str:
-        """What the fitness is called."""
-        return self.config.fitness or "fitness"
+        """What is minimised."""
+        return "1 − accuracy" if self.config.fitness == "accuracy" else self.config.fitness or "fitness"
 
     def description(self) -> dict[str, Any]:
-        """The resolved configuration as JSON values."""
+        """The resolved configuration as JSON values; of the initial genome a hash."""
         from blur.rules import RULES
 
         known = {**RULES, **(self.known or {})}
         settings = [_describe(setting, known) for setting in self.settings]
-        return {"settings": settings, "meta_training": dataclasses.asdict(self.config)}
+        return {
+            "settings": settings,
+            "meta_training": {**dataclasses.asdict(self.config), **self.size._asdict()},
+            "init": None if self.init is None else genome_hash(self.init),
+        }
+
+
+def genome_hash(genome: Genome) -> str:
+    """Twelve hexadecimal digits of the SHA-256 of a genome's leaves, with their names, types and shapes."""
+    digest = hashlib.sha256()
+    for name, array in flatten_tensors(genome).items():
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:12]
 
 
 def _describe(setting: Setting, known: Known) -> dict[str, Any]:
-    """A setting as JSON values; of its task, what it is called, all plain fields and where its data come from."""
+    """A setting as JSON values; of its task, what it is called, all small fields and where its data come from."""
     task = setting.task
-    plain = {name: value for name, value in vars(task).items() if isinstance(value, bool | int | float | str)}
+    plain = {name: _as_json(value) for name, value in vars(task).items() if _is_small(value)}
     return {
         "rule": to_config(setting.rule, known, "rule"),
         "task": {
@@ -257,6 +287,28 @@ def _describe(setting: Setting, known: Known) -> dict[str, Any]:
         "batch_size": setting.batch_size,
         "weight": setting.weight,
     }
+
+
+SMALL_ARRAY = 16
+"""Entries of the largest array of a task that is written down; larger ones are data."""
+
+
+def _is_small(value: Any) -> bool:
+    """Whether a task's field is a number, a text, None, or a few of them."""
+    if isinstance(value, tuple | list):
+        return len(value) <= SMALL_ARRAY and all(map(_is_small, value))
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        return value.size <= SMALL_ARRAY and (value.dtype == bool or jnp.issubdtype(value.dtype, jnp.number))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _as_json(value: Any) -> Any:
+    """A small value as JSON; numbers that are not finite as text."""
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        return _as_json(np.asarray(value).tolist())
+    if isinstance(value, tuple | list):
+        return [_as_json(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _records(number: int, first: int, length: int, metrics: Any) -> list[Record]:

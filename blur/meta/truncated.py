@@ -69,8 +69,8 @@ class TruncatedOuter(Outer):
         strategy, params = self.strategy.build(setting.rule)
         params = params.replace(T=setting.unroll, K=self.truncation)
         lived = state.inner_step_counter
-        ask_key, tell_key = jax.random.split(jax.random.fold_in(key, index))
-        keys = self._life_keys(jax.random.fold_in(key, index - lived // self.truncation))
+        ask_key, tell_key, life_key = step_keys(key, index, born=index - lived // self.truncation)
+        keys = self._life_keys(life_key)
         population, state = strategy.ask(ask_key, state, params)
         held = jax.lax.cond(lived == 0, lambda: self._newborn(population, keys, setting), lambda: held)
         held, scores = self._live(population, held, keys, lived, setting)
@@ -120,6 +120,15 @@ class TruncatedOuter(Outer):
             return mapped(lambda *each: function(genome, *each), self.objective.mapping)(*arguments)
 
         return mapped(member, self.objective.mapping, batch_size=MEMBERS_AT_ONCE)
+
+
+def step_keys(
+    key: Key[Array, ""], index: Int[Array, ""] | int, *, born: Int[Array, ""] | int
+) -> tuple[Key[Array, ""], Key[Array, ""], Key[Array, ""]]:
+    """Keys of a meta-step's asking and telling, and of the life that was born at meta-step `born`: two streams."""
+    strategy_key, life_key = jax.random.split(key)
+    ask_key, tell_key = jax.random.split(jax.random.fold_in(strategy_key, index))
+    return ask_key, tell_key, jax.random.fold_in(life_key, born)
 
 
 def piece(episode: Episode, start: Int[Array, ""], length: int) -> tuple[Batch, int | None]:

@@ -16,7 +16,8 @@ from blur.meta.gradient import GradientOuter
 from blur.meta.objective import Objective, gradient
 from blur.meta.optimiser import OPTIMISERS, Optimiser
 from blur.meta.run_state import initial_run_state, run_keys
-from blur.meta.truncated import TruncatedOuter
+from blur.meta.truncated import TruncatedOuter, step_keys
+from blur.rules.gradient import OPTIMIZERS
 
 KEY = jax.random.key(3)
 KEYS = run_keys(seed=3, candidates=1)
@@ -114,7 +115,7 @@ def test_a_life_in_pieces_is_the_whole_episode():
     objective = Objective(episodes=2, mapping="vmap")
     outer = TruncatedOuter(objective, Strategy("NoiseReuseES", 4, 0.5, plain_sgd(0.0)), truncation=2)
     state, held, _ = run(outer, setting, 3)
-    keys = outer._life_keys(jax.random.fold_in(KEYS.steps[0], 0))
+    keys = outer._life_keys(step_keys(KEYS.steps[0], 0, born=0)[2])
 
     def whole(log_rate: jax.Array, keys: jax.Array) -> jax.Array:
         return train_on(setting.rule, {"log_rate": log_rate}, keys[1], setting.sample(keys[0])).weights
@@ -139,6 +140,13 @@ def test_antithetic_pairs_share_their_keys():
     assert data.shape[:3] == (8, 3, 2)
     np.testing.assert_array_equal(data[:4], data[4:])
     assert len(np.unique(data[:4].reshape(24, -1), axis=0)) == 24
+
+
+def test_lives_and_strategy_share_no_key():
+    outer = TruncatedOuter(Objective(episodes=2), Strategy("PersistentES", 4, 0.1, plain_sgd(0.1)), truncation=2)
+    steps = [step_keys(KEY, index, born=index) for index in range(4)]
+    used = [key for ask, tell, life in steps for key in (ask, tell, *outer._life_keys(life)[:2].ravel())]
+    assert len(np.unique([jax.random.key_data(key) for key in used], axis=0)) == len(used) == 4 * (2 + 8)
 
 
 @pytest.mark.parametrize(
@@ -193,3 +201,13 @@ def test_std_by_default_and_on_request():
     assert make_outer(MetaTraining(outer="CMA_ES")).strategy.std == 0.1
     assert make_outer(MetaTraining(outer="PersistentES")).strategy.std == 0.03
     assert make_outer(MetaTraining(outer="PersistentES", std=0.2)).strategy.std == 0.2
+
+
+def test_population_based_strategies_are_named_as_such():
+    with pytest.raises(ValueError, match=r"SimpleGA is a population-based strategy; expected a distribution-based one"):
+        make_outer(MetaTraining(outer="SimpleGA"))
+
+
+def test_optimisers_of_networks_are_optimisers_of_genomes():
+    assert {"signum", "optimistic_gradient_descent", "radam"} <= set(OPTIMISERS)
+    assert set(OPTIMIZERS) - set(OPTIMISERS) == {"momentum", "sm3"}

@@ -19,6 +19,7 @@ from meta_toys import Drift, LinearDescent, LinearTask, linear_setting, sign_set
 from blur.genome_io import load_genome
 from blur.meta import MetaTraining, Setting, meta_train, train
 from blur.meta.chunk import run_chunk
+from blur.meta.config import run_size
 
 KNOWN = {"LinearDescent": LinearDescent}
 SMALL = MetaTraining(
@@ -259,3 +260,77 @@ def test_a_random_key_in_the_state_survives_a_checkpoint(tmp_path):
     with pytest.raises(ValueError, match="the checkpoint of meta-step 3 does not fit this run"):
         checkpoints.restore(3, tree | {"counts": jnp.arange(5)})
     checkpoints.close()
+
+
+def test_another_init_is_another_run(tmp_path):
+    run(SMALL, out=tmp_path, init={"log_rate": -3.0})
+    with pytest.raises(ValueError, match=r"holds a run with init = '[0-9a-f]{12}', not '[0-9a-f]{12}'"):
+        run(SMALL, out=tmp_path, init={"log_rate": -3.5}, resume=True)
+    with pytest.raises(ValueError, match=r"holds a run with init = '[0-9a-f]{12}', not None"):
+        run(SMALL, out=tmp_path, resume=True)
+    card = load_genome(tmp_path / "genome.safetensors", known=KNOWN).card
+    assert card["meta_training"]["init"] == json.loads((tmp_path / "config.json").read_text())["init"]
+    assert "command" not in card
+
+
+def test_the_card_names_the_command(tmp_path):
+    run(SMALL, out=tmp_path, command="blur meta-train toy")
+    assert load_genome(tmp_path / "genome.safetensors", known=KNOWN).card["command"] == "blur meta-train toy"
+
+
+@pytest.mark.parametrize("left", ["checkpoints", "metrics.jsonl"])
+def test_leftovers_of_a_run_are_refused(left, tmp_path):
+    run(SMALL, out=tmp_path)
+    for path in ("config.json", "checkpoints", "metrics.jsonl"):
+        if path != left:
+            (tmp_path / path).rename(tmp_path / f"old_{path}")
+    with pytest.raises(ValueError, match=f"holds {left} of another run; remove it or choose another folder"):
+        run(dataclasses.replace(SMALL, seed=1), out=tmp_path)
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_arrays_of_a_task_are_written_down_if_they_are_small(tmp_path):
+    run(SMALL, linear_setting(poison=0.25), out=tmp_path)
+    task = json.loads((tmp_path / "config.json").read_text())["settings"][0]["task"]
+    assert (task["scale"], task["poison"]) == (1.0, 0.25)
+    with pytest.raises(ValueError, match=r"holds a run with settings\[0\]\.task\.poison = 0\.25, not 0\.0"):
+        run(SMALL, linear_setting(), out=tmp_path, resume=True)
+    fields = [train._is_small(value) for value in (None, (1, "a"), np.zeros(16), np.zeros(17), jax.random.key(0))]
+    assert fields == [True, True, True, False, False]
+
+
+def test_evolution_is_smaller_by_default(tmp_path, monkeypatch):
+    assert run_size(MetaTraining()) == (2000, 4)
+    assert run_size(MetaTraining(outer="CMA_ES")) == (500, 1)
+    assert run_size(MetaTraining(outer="CMA_ES", meta_steps=2000, candidates=4)) == (2000, 4)
+    config = dataclasses.replace(SMALL, outer="CMA_ES", candidates=None)
+    result = run(config, out=tmp_path)
+    assert result.history["fitness"].shape == (20, 1)
+    assert json.loads((tmp_path / "config.json").read_text())["meta_training"]["candidates"] == 1
+
+
+@pytest.mark.parametrize(("fitness", "label"), [("accuracy", "1 − accuracy"), ("l2", "l2"), (None, "fitness")])
+def test_the_curve_s_axis_says_what_is_minimised(fitness, label, tmp_path, monkeypatch):
+    labels = []
+    monkeypatch.setattr(train, "plot_learning_curve", lambda path, arrays, name: labels.append(name))
+    config = dataclasses.replace(SMALL, outer="CMA_ES", fitness=fitness, meta_steps=2, validation_every=2)
+    run(config, sign_setting(), out=tmp_path)
+    assert labels == [label]
+
+
+def test_nothing_is_printed_where_there_is_no_terminal(capsys):
+    meta_train(linear_setting(), SMALL, known=KNOWN)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"nan_policy": "raize"}, "unknown nan_policy 'raize'; expected one of penalise, skip, raise"),
+        ({"mapping": "pmap"}, "unknown mapping 'pmap'; expected one of auto, map, vmap"),
+        ({"std": 0.0}, r"std is 0\.0; expected a positive number"),
+    ],
+)
+def test_unknown_options_are_refused(options, message, no_type_checks):
+    with pytest.raises(ValueError, match=message):
+        MetaTraining(**options)
