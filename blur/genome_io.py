@@ -16,7 +16,7 @@ from jaxtyping import PyTree
 
 from blur.config import Known, from_config, to_config
 from blur.messages import one_line, short
-from blur.rule import Genome, UpdateRule
+from blur.rule import Genome, UpdateRule, make_batch
 from blur.rules import RULES
 from blur.tensor_file import (
     GenomeFileError,
@@ -108,8 +108,17 @@ def load_genome(path_or_name: str | Path, *, rule: UpdateRule | None = None, kno
 
 
 def validate_genome(path_or_name: str | Path) -> None:
-    """Reads a genome file and raises what `load_genome` raises if anything is wrong with it."""
-    load_genome(path_or_name)
+    """Reads a genome file, and traces an inner step and a prediction with it, without computing them.
+
+    Raises:
+      FileNotFoundError: there is no such file or name.
+      GenomeFileError: the file cannot be used; a `ValueError`.
+    """
+    file = load_genome(path_or_name)
+    try:
+        jax.eval_shape(lambda genome: _step_and_predict(file.rule, genome), file.genome)
+    except Exception as error:  # a rule rebuilt from hostile values
+        raise GenomeFileError(f"{path_or_name}: the rule cannot learn: {one_line(error)}") from error
 
 
 def genome_to_json(file: GenomeFile, known: Known | None = None) -> str:
@@ -188,6 +197,13 @@ def _checked_spec(rule: UpdateRule, source: str | Path) -> PyTree:
         return genome_spec(rule)
     except Exception as error:  # a rule rebuilt from hostile values
         raise GenomeFileError(f"{source}: the rule makes no genome: {one_line(error)}") from error
+
+
+def _step_and_predict(rule: UpdateRule, genome: Genome) -> jax.Array:
+    """Predictions after one inner step on a small batch."""
+    batch = make_batch(jnp.ones((4, 5)), jnp.ones((4, 3)))
+    state = rule.step(genome, rule.init_state(genome, jax.random.key(0), batch), batch)
+    return rule.predict(genome, state, batch.inputs)
 
 
 def _card_problem(card: Mapping[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blur import genome_io, tensor_file
+from blur.cli import main
 from blur.genome_io import (
     GenomeFileError,
     find_genome,
@@ -31,6 +32,7 @@ from blur.genome_io import (
     validate_genome,
 )
 from blur.network.amendments import Oja
+from blur.network.present import LossGradient
 from blur.original import OriginalNetwork, backprop_network
 from blur.rule import Batch, UpdateRule
 from blur.rules import RULES
@@ -111,6 +113,34 @@ def test_round_trip_of_every_known_rule(tmp_path: Path, name: str) -> None:
     file = load_genome(save_genome(tmp_path / "g.safetensors", rule, genome))
     assert file.rule == rule
     assert_same(file.genome, genome)
+
+
+def test_a_genome_that_cannot_take_a_step_is_not_valid(tmp_path: Path) -> None:
+    rule = dataclasses.replace(OriginalNetwork(hidden=(4,), states=2), feedback=LossGradient(loss="nope"))
+    path = save_genome(tmp_path / "g.safetensors", rule, rule.init_genome(jax.random.key(0)))
+    load_genome(path)
+    with pytest.raises(GenomeFileError, match=r"g\.safetensors: the rule cannot learn: 'nope'"):
+        validate_genome(path)
+    rule = dataclasses.replace(rule, feedback=LossGradient())
+    validate_genome(save_genome(path, rule, rule.init_genome(jax.random.key(0))))
+
+
+@pytest.mark.parametrize(("field", "value"), [("activation", "nope"), ("hidden", [10**9]), ("normalise", "backward")])
+def test_a_rule_of_impossible_options_is_refused(tmp_path: Path, field: str, value: Any) -> None:
+    config = {**genome_io.rule_config(Bidirectional()), field: value}
+    with pytest.raises(GenomeFileError, match=field):
+        genome_io.restore_rule(config, None, tmp_path)
+
+
+def test_genome_show_escapes_control_characters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = OptaxMLP()
+    card: dict[str, Any] = {"description": "\x1b[2Jgone\x9b", "metrics": {"\x7f": "\u202e"}}
+    path = save_genome(tmp_path / "g.safetensors", rule, rule.init_genome(jax.random.key(0)), **card)
+    assert main(["genome", "show", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert r"description: \x1b[2Jgone\x9b" in shown
+    assert r'"\x7f": "\u202e"' in shown
+    assert all(line.isprintable() for line in shown.split("\n"))
 
 
 def test_the_same_genome_gives_the_same_bytes_and_json(tmp_path: Path) -> None:

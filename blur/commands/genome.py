@@ -21,6 +21,7 @@ from blur.genome_io import (
     save_genome,
     validate_genome,
 )
+from blur.messages import printable
 from blur.original import OriginalNetwork, backprop_network, from_original, to_original
 from blur.tasks.npz_source import read_arrays
 from blur.tensor_file import flatten_tensors
@@ -42,7 +43,8 @@ class Show:
         print(f"file: {find_genome(self.file)}")
         print(f"parameters: {parameter_count(genome.genome)}")
         for name, value in {"rule": rule_config(genome.rule), **genome.card}.items():
-            print(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)}")
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+            print(f"{name}:", "\n".join(printable(line) for line in text.split("\n")))
         for name, array in flatten_tensors(genome.genome).items():
             print(f"{name} {list(array.shape)}: {np.array2string(array, precision=4, threshold=64, prefix='  ')}")
 
