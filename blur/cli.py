@@ -7,6 +7,7 @@ whose `run` does the work. Only the module of the command that was asked for is 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import os
 import sys
@@ -124,11 +125,12 @@ def _parse(name: str, words: list[str]) -> Callable[[], None] | None:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(options, prog=f"blur {name}", args=words).run
+            command = tyro.cli(options, prog=f"blur {name}", args=words)
     except SystemExit as stop:
         if stop.code in (None, 0):
             return None
         raise ValueError(f"{_plain(complaint.getvalue())}; see blur {name} --help") from None
+    return dataclasses.replace(command, words=tuple(words)).run if hasattr(command, "words") else command.run
 
 
 def _plain(box: str) -> str:

@@ -124,7 +124,8 @@ def test_meta_train_passes_its_options_on(tmp_path: Path, runs: list, capsys: Ca
     assert (setting.rule, setting.task.name) == (Bidirectional(hidden=(4, 5), states=2), "xor")
     assert (setting.unroll, setting.batch_size) == (3, 16)
     assert config == MetaTraining(outer="CMA_ES", population=8, seed=7)
-    assert others == {"init": None, "out": tmp_path, "resume": False}
+    command = f"blur meta-train xor --out {tmp_path} {options}"
+    assert others == {"init": None, "out": tmp_path, "resume": False, "command": command}
 
 
 def test_meta_train_mixes_all_combinations(tmp_path: Path, runs: list, capsys: Capture) -> None:
@@ -155,8 +156,12 @@ def test_a_resumed_run_keeps_its_options(tmp_path: Path, runs: list, capsys: Cap
     for settings, config, _ in runs:
         assert [(setting.rule, setting.unroll) for setting in settings] == [(Bidirectional(states=2), 3)]
         assert config == MetaTraining(seed=7)
+    assert [options["command"] for _, _, options in runs] == [runs[0][2]["command"]] * 3
     capsys.readouterr()
     for options, message in (
+        (["--states", "3"], "was started with --states 2, not 3"),
+        (["--meta-steps", "2001"], "was started with --meta-steps 2000, not 2001"),
+        (["--seed", "0"], "was started with --seed 7, not 0"),  # the default, but given
         (["--unroll", "4", "5"], f"the run in {tmp_path} was started with --unroll 3, not 4 5; leave the option out"),
         (["--meta-steps", "9"], "was started with --meta-steps 2000, not 9"),
     ):
@@ -174,7 +179,29 @@ def test_meta_train_starts_from_a_genome(tmp_path: Path, adam: Path, runs: list,
     assert rules == [OptaxMLP(hidden=(width,), optimizer="adam") for width in (16, 5)]
     assert float(runs[0][2]["init"]["learning_rate"]) == pytest.approx(1e-2)
     capsys.readouterr()
-    assert "only --hidden goes with it" in error_of([*command, "--states", "3"], capsys)
+    for states in ("3", str(Bidirectional().states)):
+        assert "only --hidden goes with it" in error_of([*command, "--states", states], capsys)
+
+
+def test_hidden_layers_of_the_default_width_count_if_they_were_asked_for(
+    tmp_path: Path, adam: Path, runs: list, capsys: Capture
+) -> None:
+    [width] = map(str, Bidirectional().hidden)
+    assert main(["meta-train", "xor", "--out", str(tmp_path), "--init", str(adam), "--hidden", width]) == 0
+    assert runs[0][0][0].rule.hidden == Bidirectional().hidden
+
+
+def test_resuming_nothing_writes_nothing(tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "run"
+    assert "holds no run to resume" in error_of(["meta-train", "xor", "--out", str(out), "--resume"], capsys)
+    assert not out.exists()
+
+
+def test_there_is_no_accuracy_in_regression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    result = MetaTrainResult({}, 0.25, float("nan"), 1, 2, {})
+    monkeypatch.setattr(meta_train_command, "meta_train", lambda *_, **__: result)
+    assert main(["meta-train", "sine", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("validation fitness 0.25 (candidate 1)\n")
 
 
 def test_evaluate_passes_its_options_on(

@@ -3,15 +3,19 @@
 import dataclasses
 import itertools
 import json
+import math
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
 from blur.config import from_config, to_config
 from blur.files import write_file
 from blur.genome_io import load_genome
 from blur.meta import MetaTraining, Setting, meta_train
+from blur.meta.config import run_size
+from blur.meta.run_folder import parts_of_run
 from blur.rule import Genome, UpdateRule
 from blur.rules import RULES
 from blur.rules.bidirectional import Bidirectional
@@ -25,7 +29,8 @@ class MetaTrain:
 
     The folder --out receives config.json, metrics.jsonl, checkpoints, genome.safetensors (the best genome so far) and
     learning_curve.png. Several values of --unroll, --batch-size or --depth make a mixture: each meta-step draws one of
-    their combinations, and one genome has to do well on all of them.
+    their combinations, and one genome has to do well on all of them. Progress
+    shows on a terminal only; elsewhere nothing is printed but the result.
 
     For instance:
       blur meta-train digits --out runs/digits
@@ -44,6 +49,7 @@ class MetaTrain:
       data_dir: folder with raw or prepared data sets.
       init: genome file that all candidates start from; its rule is used, with other hidden layers if --hidden is given.
       resume: continue the run in --out with the options it was started with.
+      words: the command line, after the command's name.
       rule: what learns: a network of multi-state neurons (sizes, activations, how a random genome is drawn).
       meta: what makes genomes better: the outer loop around whole lives of learning.
     """
@@ -57,6 +63,7 @@ class MetaTrain:
     data_dir: str | None = None
     init: str | None = None
     resume: bool = False
+    words: Suppress[tuple[str, ...]] = ()
     rule: OmitArgPrefixes[Bidirectional] = dataclasses.field(default_factory=Bidirectional)
     meta: OmitArgPrefixes[MetaTraining] = dataclasses.field(default_factory=MetaTraining)
 
@@ -65,11 +72,24 @@ class MetaTrain:
         out = Path(self.out)
         command = started_with(self) if self.resume else self
         settings, genome = command.start()
-        if not (out / "config.json").exists():
+        if not self.resume and not parts_of_run(out):
             write_file(out / COMMAND_FILE, json.dumps(to_config(command, KNOWN), indent=2) + "\n")
-        result = meta_train(settings, command.meta, init=genome, out=out, resume=self.resume)
-        print(f"validation fitness {result.fitness:.4g}, accuracy {result.accuracy:.4g} (candidate {result.candidate})")
+        result = meta_train(settings, command.meta, init=genome, out=out, resume=self.resume, command=command.line)
+        accuracy = "" if math.isnan(result.accuracy) else f", accuracy {result.accuracy:.4g}"
+        print(f"validation fitness {result.fitness:.4g}{accuracy} (candidate {result.candidate})")
         print(f"genome: {out / 'genome.safetensors'}")
+
+    @property
+    def line(self) -> str | None:
+        """The command line as it was typed; None if there was none."""
+        return shlex.join(["blur", "meta-train", *self.words]) if self.words else None
+
+    def given(self, name: str) -> bool:
+        """Whether an option was given, be its value the default or not."""
+        options = [word.split("=")[0].replace("_", "-") for word in self.words]
+        option = name.replace("_", "-")
+        default = _options(MetaTrain("", self.out))[name]
+        return f"--{option}" in options or f"--no-{option}" in options or _options(self)[name] != default
 
     def start(self) -> tuple[list[Setting], Genome | None]:
         """The settings, one for each combination of values, and the genome of --init."""
@@ -84,11 +104,10 @@ class MetaTrain:
         Raises:
           ValueError: other options of the rule were given too.
         """
-        default = Bidirectional()
-        if dataclasses.replace(self.rule, hidden=default.hidden) != default:
+        if any(self.given(field.name) for field in dataclasses.fields(self.rule) if field.name != "hidden"):
             raise ValueError(f"--init takes the rule from {path}; of the rule's options only --hidden goes with it")
         file = load_genome(path)
-        return (file.rule if self.rule == default else with_hidden(file.rule, self.rule.hidden)), file.genome
+        return (with_hidden(file.rule, self.rule.hidden) if self.given("hidden") else file.rule), file.genome
 
     def _of_each_depth(self, rule: UpdateRule) -> list[UpdateRule]:
         if not self.depth:
@@ -105,7 +124,7 @@ class MetaTrain:
 COMMAND_FILE = "command.json"
 KNOWN = {**RULES, "MetaTrain": MetaTrain, "MetaTraining": MetaTraining}
 
-FREE = ("out", "resume", "data_dir")
+FREE = ("out", "resume", "data_dir", "words")
 """Options that may be others when a run is resumed; which data are used is checked by their content."""
 
 
@@ -119,9 +138,9 @@ def started_with(resumed: MetaTrain) -> MetaTrain:
     if not file.exists():  # there is no run, or not one of this command: `meta_train` says so, or compares
         return resumed
     started = from_config(json.loads(file.read_text(encoding="utf-8")), KNOWN, str(file))
-    defaults, there = _options(MetaTrain("", resumed.out)), _options(started)
+    there = {**_options(started), **run_size(started.meta)._asdict()}
     for name, value in _options(resumed).items():
-        if name not in FREE and value != defaults[name] and value != there[name]:
+        if name not in FREE and resumed.given(name) and value != there[name]:
             option = name if name == "task" else f"--{name.replace('_', '-')}"
             raise ValueError(
                 f"the run in {resumed.out} was started with {option} {in_words(there[name])}, not {in_words(value)}; "
