@@ -17,7 +17,7 @@ from blur.rule import make_batch
 from blur.rules.gradient import OptaxMLP
 
 ADAM = OptaxMLP(hidden=(32,), optimizer="adam")
-GENOME = ADAM.init_genome(jax.random.key(0))
+GENOME = {**ADAM.init_genome(jax.random.key(0)), "learning_rate": jnp.asarray(1e-2)}
 
 
 def blobs(examples: int = 300, seed: int = 0):
