@@ -59,6 +59,15 @@ class GenomeFile:
     genome: Genome
     card: Mapping[str, Any]
 
+    @property
+    def horizon(self) -> int | None:
+        """The longest unroll of its meta-training, if the card says so."""
+        data = self.card.get("data")
+        settings = data.get("settings") if isinstance(data, Mapping) else None
+        settings = settings if isinstance(settings, list) else []
+        unrolls = [setting.get("unroll") for setting in settings if isinstance(setting, Mapping)]
+        return max((unroll for unroll in unrolls if isinstance(unroll, int) and unroll > 0), default=None)
+
 
 def save_genome(path: str | Path, rule: UpdateRule, genome: Genome, *, known: Known | None = None, **card: Any) -> Path:
     """Writes a genome file (`*.safetensors`), whole or not at all. The same arguments give the same bytes.

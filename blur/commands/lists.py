@@ -15,6 +15,8 @@ class Genomes:
 
     def run(self) -> None:
         """Prints name, rule, size and description of each."""
+        if not list_genomes():
+            print("none yet; blur meta-train makes one")
         for name in list_genomes():
             file = load_genome(name)
             size = parameter_count(file.genome)

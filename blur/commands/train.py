@@ -21,13 +21,14 @@ class Train:
     text for classes, floating-point numbers for regression.
 
     For instance:
-      blur train runs/digits/genome.safetensors --data mine.npz --unroll 50 --out model.safetensors
+      blur train runs/digits/genome.safetensors --data mine.npz --out model.safetensors
 
     Attributes:
       genome: a genome file, or the name of one that ships with blur.
       data: .npz file with inputs and labels.
       out: the model file to write.
-      unroll: inner steps.
+      unroll: inner steps; by default as many as in the genome's meta-training (50, if its card does not say). Most
+        genomes get worse when they run much longer.
       batch_size: examples per inner step; by default 128, or all where there are fewer.
       hidden: widths of the hidden layers; by default the genome's own.
       seed: decides the initial network and the order of the examples.
@@ -36,7 +37,7 @@ class Train:
     genome: Annotated[Positional[str], arg(metavar="GENOME")]
     data: Path
     out: Path
-    unroll: int = 50
+    unroll: int | None = None
     batch_size: int | None = None
     hidden: tuple[int, ...] | None = None
     seed: int = 0
@@ -46,7 +47,8 @@ class Train:
         file = load_genome(self.genome)
         rule = file.rule if self.hidden is None else with_hidden(file.rule, self.hidden)
         inputs, labels = read_labelled_examples(self.data)
-        model = train(rule, file.genome, inputs, labels, unroll=self.unroll, batch_size=self.batch_size, seed=self.seed)
+        unroll = (file.horizon or 50) if self.unroll is None else self.unroll
+        model = train(rule, file.genome, inputs, labels, unroll=unroll, batch_size=self.batch_size, seed=self.seed)
         save_model(self.out, model)
-        print(f"on the training data: {describe_fit(predict(model, inputs), labels)}")
+        print(f"{unroll} inner steps; on the training data: {describe_fit(predict(model, inputs), labels)}")
         print(f"model: {self.out}")
