@@ -150,6 +150,6 @@ def test_prediction_names_the_expected_shape() -> None:
 
 def test_divergence_is_an_error() -> None:
     inputs, classes = blobs()
-    genome = {"learning_rate": jnp.asarray(jnp.inf), "output_scale": jnp.asarray(1.0)}
+    genome = {**GENOME, "learning_rate": jnp.asarray(jnp.inf)}
     with pytest.raises(ValueError, match="training diverged within 5 inner steps"):
         train(OptaxMLP(), genome, inputs, classes, unroll=5)
