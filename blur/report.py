@@ -161,6 +161,7 @@ def describe_tuning(tuning: dict[str, Any]) -> str:
     words = [f"rate {best['learning_rate']:.3g}" + " decayed" * (best["decay"] > 0)]
     words += [f"momentum {best['momentum']:.3g}"] if "momentum" in best else []
     words += [f"output scale {best['output_scale']:.3g}"]
+    words += [f"bias scale {best['bias_scale']:.3g}"] if "bias_scale" in best else []
     words += [f"still at the grid's edge: {', '.join(tuning['at_edge'])}"] if tuning["at_edge"] else []
     return ", ".join(words)
 

@@ -43,12 +43,22 @@ def table(records: list[dict[str, Any]]) -> str:
         entries = list(group)
         learner = next(record for record in entries if record["kind"] == "learner")
         baselines = sorted((record for record in entries if record["kind"] != "learner"), key=score, reverse=True)
-        ranked = ", ".join(f"{record['learner']} {figure(record)}" for record in baselines)
-        low, high = learner["paired_difference_ci95"]
-        difference = f"{learner['paired_difference_mean']:+.3f} [{low:+.3f}, {high:+.3f}] to {learner['best_baseline']}"
-        rows.append(f"| {condition(learner)} | **{figure(learner)}** | {difference} | {ranked} |\n")
-    heading = "| test on | genome | paired difference, 95 % interval | tuned baselines |\n|---|---|---|---|\n"
+        against = "<br>".join(versus(learner, record) for record in baselines)
+        genome = f"**{figure(learner)}** ({learner['parameters']:,})"
+        rows.append(f"| {condition(learner)} | {genome} | {against} |\n")
+    heading = (
+        "| test on | genome (numbers in synapses) | tuned baselines (numbers in synapses): 95 % interval of the "
+        "genome's paired difference |\n|---|---|---|\n"
+    )
     return heading + "".join(rows)
+
+
+def versus(learner: dict[str, Any], baseline: dict[str, Any]) -> str:
+    """A baseline's figure and size, and the interval of the learner's difference to it."""
+    ends = learner["differences_ci95"][baseline["learner"]]
+    interval = "diverged" if None in ends else f"[{ends[0]:+.3f}, {ends[1]:+.3f}]"
+    best = ", best on validation" * (baseline["learner"] == learner["best_baseline"])
+    return f"{baseline['learner']} {figure(baseline)} ({baseline['parameters']:,}): {interval}{best}"
 
 
 def condition(record: dict[str, Any]) -> str:

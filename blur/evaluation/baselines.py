@@ -23,6 +23,9 @@ from blur.tasks.task import Kind
 SCALES = (0.0, 0.1, 1.0)
 """Initial output scales. Small ones keep a fresh network's outputs from drowning its targets."""
 
+BIAS_SCALES = (0.0, 1.0)
+"""Deviations of initial hidden biases, in regression: few inputs need kinks at different places."""
+
 MOMENTA = (0.0, 0.5, 0.8, 0.9, 0.95)
 DECAYS = (0.0, 1.0)
 """A constant rate, and linear decay to zero at the end of the unroll."""
@@ -64,9 +67,16 @@ def make_baselines(
     synapses: int | None,
     statistics: StatisticsRule = "support",
 ) -> list[Baseline]:
-    """The plan's baselines under one condition; those that are `wide` have about so many parameters in synapses."""
+    """The plan's baselines under one condition; those that are `wide` have about so many parameters in synapses.
+
+    Where nothing can be widened, since the number is unknown or there is no hidden layer, a plan that asks for both
+    sizes is content with the other.
+    """
+    widens = synapses is not None and bool(condition.hidden)
     baselines = []
     for variant in variants(plan):
+        if variant.wide and not widens and "width" in plan.baseline_sizes:
+            continue
         rule = OptaxMLP(
             hidden=condition.hidden,
             optimizer=variant.optimizer,
@@ -76,16 +86,20 @@ def make_baselines(
             loss="cross_entropy" if kind == "classification" else "l2",
         )
         rule = with_synapses(rule, spec, synapses) if variant.wide else rule
-        baselines.append(Baseline(variant.name, rule, initial_grid(variant.optimizer)))
+        baselines.append(Baseline(variant.name, rule, initial_grid(variant.optimizer, kind)))
     return baselines
 
 
-def initial_grid(optimizer: str) -> Grid:
-    """Rates in half decades, 0.01–10 for SGD and momentum and 3e-4–0.3 for the rest, × scale × decay (× momentum)."""
+def initial_grid(optimizer: str, kind: Kind) -> Grid:
+    """Rates in half decades × scale × decay (× momentum) (in regression × bias scale).
+
+    Rates are 0.01–10 for SGD and momentum and 3e-4–0.3 for the rest.
+    """
     top = {"sgd": 1.0, "momentum": 1.0}.get(optimizer, -0.5)
     rates = tuple(rounded(10**top * STEP**-power) for power in reversed(range(7)))
     grid = {"learning_rate": rates, "output_scale": SCALES, "decay": DECAYS}
-    return grid | ({"momentum": MOMENTA} if optimizer == "momentum" else {})
+    grid |= {"momentum": MOMENTA} if optimizer == "momentum" else {}
+    return grid | ({"bias_scale": BIAS_SCALES} if kind == "regression" else {})
 
 
 def with_synapses(rule: OptaxMLP, spec: Batch, synapses: int | None) -> OptaxMLP:
@@ -113,7 +127,7 @@ def with_synapses(rule: OptaxMLP, spec: Batch, synapses: int | None) -> OptaxMLP
 
 
 def genome_of(point: Point, rule: OptaxMLP) -> Genome:
-    """The genome with the values of a grid point, which are all it has."""
+    """The rule's customary genome with the values of a grid point."""
     return rule.init_genome(jax.random.key(0)) | {name: jnp.asarray(value) for name, value in point.items()}
 
 

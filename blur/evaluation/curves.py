@@ -16,7 +16,7 @@ from blur.mapping import mapped
 from blur.rule import Episode, Genome, UpdateRule, batch_spec
 from blur.tasks.task import Kind, Split, Task
 
-BLOCK = 8
+BLOCK = 4
 """Episodes that are sampled and played in one dispatch."""
 
 

@@ -18,7 +18,7 @@ from blur.evaluation.records import Record, Scored, make_record
 from blur.evaluation.tuning import Metric, Tuned, cost
 from blur.network.normalisation import StatisticsRule
 from blur.rule import Episode, batch_spec
-from blur.rules.resize import statistics_of, with_hidden, with_statistics
+from blur.rules.resize import hidden_of, statistics_of, with_hidden, with_statistics
 from blur.tasks import ImageTask, make_task
 from blur.tasks.task import Task
 
@@ -45,13 +45,13 @@ def evaluate(
       show_progress: a bar on stderr, if that is a terminal.
 
     Raises:
-      ValueError: names that occur twice, a rule whose hidden layers cannot be set, or learners that predict with
-        different statistics while the plan leaves the choice to them.
+      ValueError: names that occur twice, a rule whose hidden layers cannot be set, or learners with different
+        statistics or hidden layers while the plan leaves the choice to them.
     """
     _check_names(learners, plan)
     statistics = plan.statistics or _common_statistics(learners)
     task_of = _task_loader(make_task, plan.data_dir)
-    conditions = plan.conditions()
+    conditions = plan.conditions(_common_hidden(learners, plan))
     players = len(learners) + 2 * len(plan.baselines) * len(plan.baseline_sizes)
     records = []
     with _progress(show_progress) as progress:
@@ -61,6 +61,15 @@ def evaluate(
             arena = _Arena.make(task_of(condition.task, condition.resolution), condition, plan, statistics)
             records += _compare(learners, arena, partial(progress.advance, bar))
     return records
+
+
+def _common_hidden(learners: Sequence[Learner], plan: EvaluationPlan) -> tuple[int, ...]:
+    """Widths of the hidden layers that all learners share; one of 64 where there is no learner to ask."""
+    found = set[tuple[int, ...]]().union(*(hidden_of(learner.rule) for learner in learners))
+    if len(found) > 1 and not (plan.hidden and plan.depths):
+        networks = " and ".join("-".join(map(str, hidden)) or "none" for hidden in sorted(found))
+        raise ValueError(f"the learners' hidden layers are {networks}; choose those for all by hidden= and depths=")
+    return min(found, default=(64,))
 
 
 def _common_statistics(learners: Sequence[Learner]) -> StatisticsRule:

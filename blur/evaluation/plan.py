@@ -26,12 +26,14 @@ class EvaluationPlan:
     Attributes:
       tasks: names of tasks.
       resolutions: side lengths that images are resized to; none for the task's own.
-      hidden: widths, the same for all hidden layers of a network; several widths are several networks.
+      hidden: widths, the same for all hidden layers of a network; several widths are several networks; none for the
+        learners' own.
       depths: numbers of hidden layers; likewise.
       unrolls: inner steps; baselines are tuned for each.
       batch_sizes: examples per inner step, and in the query.
       baselines: optimisers; each is tuned with and without batch normalisation of its hidden layers.
-      baseline_sizes: baselines of the learners' `width`, or with as many `synapses` as the largest learner, or both.
+      baseline_sizes: baselines of the learners' `width`, or with as many `synapses` as the largest learner,
+        or both.
       statistics: what normalises predictions, of learners and baselines alike: statistics of the last `support` batch,
         or of the `query` batch itself; by default what the learners' rules say.
       episodes: test episodes, the same for all.
@@ -40,17 +42,17 @@ class EvaluationPlan:
       data_dir: folder with raw or prepared data sets.
 
     Raises:
-      ValueError: an empty axis, a size below 1, fewer than two episodes or an unknown optimiser.
+      ValueError: an axis that is empty but may not be, a size below 1, fewer than two episodes or an unknown optimiser.
     """
 
     tasks: tuple[str, ...] = ("digits",)
     resolutions: tuple[int, ...] = ()
-    hidden: tuple[int, ...] = (64,)
-    depths: tuple[int, ...] = (1,)
+    hidden: tuple[int, ...] = ()
+    depths: tuple[int, ...] = ()
     unrolls: tuple[int, ...] = (10,)
     batch_sizes: tuple[int, ...] = (128,)
     baselines: tuple[str, ...] = ("sgd", "momentum", "adam")
-    baseline_sizes: tuple[Literal["width", "synapses"], ...] = ("width",)
+    baseline_sizes: tuple[Literal["width", "synapses"], ...] = ("width", "synapses")
     statistics: StatisticsRule | None = None
     episodes: int = 100
     tuning_episodes: int = 32
@@ -58,7 +60,7 @@ class EvaluationPlan:
     data_dir: str | None = None
 
     def __post_init__(self) -> None:
-        for axis in ("tasks", "hidden", "depths", "unrolls", "batch_sizes", "baselines", "baseline_sizes"):
+        for axis in ("tasks", "unrolls", "batch_sizes", "baselines", "baseline_sizes"):
             if not getattr(self, axis):
                 raise ValueError(f"{axis} is empty; expected at least one")
         for axis in ("resolutions", "hidden", "depths", "unrolls", "batch_sizes"):
@@ -70,13 +72,22 @@ class EvaluationPlan:
         if unknown := [name for name in self.baselines if name not in OPTIMIZERS]:
             raise ValueError(f"unknown baseline {unknown[0]!r}; expected some of {', '.join(OPTIMIZERS)}")
 
-    def conditions(self) -> list[Condition]:
-        """All combinations, tasks outermost."""
-        axes = (self.tasks, self.resolutions or (None,), self.hidden, self.depths, self.unrolls, self.batch_sizes)
-        return [
-            Condition(task, resolution, (width,) * depth, unroll, batch_size)
-            for task, resolution, width, depth, unroll, batch_size in itertools.product(*axes)
-        ]
+    def conditions(self, own: tuple[int, ...]) -> list[Condition]:
+        """All combinations, tasks outermost.
+
+        Args:
+          own: widths of the learners' own hidden layers, for what the plan leaves open.
+        """
+        axes = (self.tasks, self.resolutions or (None,), self._networks(own), self.unrolls, self.batch_sizes)
+        return list(itertools.starmap(Condition, itertools.product(*axes)))
+
+    def _networks(self, own: tuple[int, ...]) -> list[tuple[int, ...]]:
+        if not (self.hidden or self.depths):
+            return [own]
+        if not self.hidden and len(set(own)) != 1:
+            raise ValueError(f"the learners' hidden layers are {own}, not of one width; give hidden with depths")
+        widths, depths = self.hidden or own[:1], self.depths or (len(own),)
+        return [(width,) * depth for width, depth in itertools.product(widths, depths)]
 
 
 class Condition(NamedTuple):

@@ -24,6 +24,9 @@ Verdict = Literal["better", "worse", "equal"]
 class Record:
     """One learner under one condition, scored on test episodes after the last inner step. All values fit JSON.
 
+    Intervals cover which episodes are drawn from this test set and, with them, which initial networks. They hold for
+    this one genome: another seed of meta-training, or another test set, may differ by more.
+
     Attributes:
       learner: its name; that of a baseline starts with its optimiser, with `+bn` for batch normalisation.
       kind: `learner`, or `baseline`.

@@ -1,4 +1,4 @@
-"""Intervals for means over episodes."""
+"""Intervals for means over episodes: they cover which episodes are drawn from a test set, not which test set it is."""
 
 from __future__ import annotations
 

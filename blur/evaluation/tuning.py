@@ -21,8 +21,10 @@ STEP = math.sqrt(10)
 """Ratio of neighbours on logarithmic axes."""
 
 MAX_EXTENSIONS = 6
-FINALISTS = 0.25
+FINALISTS = 0.125
 """Share of the points that is measured on all episodes, after a screening of all points on one block."""
+
+FEWEST_FINALISTS = 8
 
 
 def rounded(value: float) -> float:
@@ -94,7 +96,7 @@ class Tuned:
 def tune(measure: Measure, grid: Grid, metric: Metric, episodes: int) -> Tuned:
     """Searches a grid by successive halving with common random numbers (Jamieson & Talwalkar 2016).
 
-    All points are screened on one block of episodes and the best quarter is measured on all. While the winner is at an
+    All points are screened on one block of episodes and the best eighth is measured on all. While the winner is at an
     open end of the grid, the grid grows there by two values. At last the learning rate is refined: the winner's
     neighbours at half a grid step (a factor 10^¼) are measured too.
     """
@@ -103,7 +105,7 @@ def tune(measure: Measure, grid: Grid, metric: Metric, episodes: int) -> Tuned:
     for extensions in range(MAX_EXTENSIONS + 1):
         _measure_new(measure, grid_points(grid), screened, min(BLOCK, episodes))
         finalists = sorted(screened.values(), key=lambda trial: cost(trial, metric))
-        finalists = finalists[: max(BLOCK, math.ceil(FINALISTS * len(finalists)))]
+        finalists = finalists[: max(FEWEST_FINALISTS, math.ceil(FINALISTS * len(finalists)))]
         _measure_new(measure, [trial.point for trial in finalists], final, episodes)
         best = min(final.values(), key=lambda trial: cost(trial, metric))
         if not open_edges(grid, best.point) or extensions == MAX_EXTENSIONS:

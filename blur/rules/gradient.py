@@ -39,9 +39,10 @@ class OptaxMLP(UpdateRule):
 
     Hidden layers compute φ(x W + b) or, normalised, φ(gain · (x W − mean)/√(variance + 1e-5) + shift), the last layer
     x W + b. Weights start as N(0, g / fan-in), g = 2 for ReLU and 1 elsewhere (He et al. 2015; LeCun et al. 1998),
-    biases and shifts at 0, gains at 1. The optimiser trains all of them.
+    hidden biases and shifts as N(0, s²), the last bias at 0, gains at 1. The optimiser trains all of them.
 
-    The genome holds `learning_rate`, `output_scale` (multiplies the last layer's initial weights), for the optimiser
+    The genome holds `learning_rate`, `output_scale` (multiplies the last layer's initial weights), `bias_scale` (s
+    above; where it is 0, the kinks of all ReLUs on a one-dimensional input are at one point), for the optimiser
     `momentum` also `momentum`, and with `decay_steps` also `decay`: the share of the rate that is gone after so many
     steps, 1 being linear decay to zero. Each may be varied by `vmap` or differentiated.
 
@@ -78,10 +79,11 @@ class OptaxMLP(UpdateRule):
             raise ValueError(f"decay_steps is {self.decay_steps}; expected at least 1, or None for a constant rate")
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
-        """Customary values: rate 0.1 (SGD, momentum) or 1e-3, momentum 0.9, output scale 1, decay 1. Nothing random."""
+        """Customary: rate 0.1 (SGD, momentum) or 1e-3, momentum 0.9, output scale 1, bias scale 0, decay 1."""
         genome = {
             "learning_rate": jnp.asarray(0.1 if self.optimizer in ("sgd", "momentum") else 1e-3),
             "output_scale": jnp.asarray(1.0),
+            "bias_scale": jnp.asarray(0.0),
         }
         if self.optimizer == "momentum":
             genome["momentum"] = jnp.asarray(0.9)
@@ -93,7 +95,7 @@ class OptaxMLP(UpdateRule):
         """Fields: `synapses` (a tuple of layers), `optimizer`, `statistics` (per hidden layer), `step`, `key`."""
         key, init_key = jax.random.split(key)
         widths = (spec.inputs.shape[-1], *self.hidden, spec.targets.shape[-1])
-        synapses = self._init_synapses(init_key, widths, spec.inputs.dtype, genome["output_scale"])
+        synapses = self._init_synapses(init_key, widths, spec.inputs.dtype, genome)
         normalised = self.hidden if self.batch_norm else ()
         ones = [jnp.ones(width, spec.inputs.dtype) for width in normalised]
         return State(
@@ -130,24 +132,29 @@ class OptaxMLP(UpdateRule):
         return self._forward(state.synapses, inputs, weight, statistics)[0]
 
     def _init_synapses(
-        self, key: Key[Array, ""], widths: tuple[int, ...], dtype: jnp.dtype, output_scale: Float[Array, ""]
+        self, key: Key[Array, ""], widths: tuple[int, ...], dtype: jnp.dtype, genome: Genome
     ) -> tuple[Layer, ...]:
         shapes = list(itertools.pairwise(widths))
         sizes = [fan_in * fan_out for fan_in, fan_out in shapes]
         draws = jax.random.normal(key, (sum(sizes),), dtype)  # all layers in one draw, which compiles faster
+        biases = jnp.asarray(genome["bias_scale"], dtype) * jax.random.normal(
+            jax.random.fold_in(key, 1), (sum(self.hidden),), dtype
+        )
         last = len(shapes) - 1
         layers = []
         for index, (fan_in, fan_out) in enumerate(shapes):
             start = sum(sizes[:index])
             deviation = math.sqrt((2 if self.activation == "relu" and index < last else 1) / fan_in)
             weights = deviation * draws[start : start + sizes[index]].reshape(fan_in, fan_out)
-            zeros = jnp.zeros(fan_out, dtype)
+            first = sum(widths[1 : index + 1])
+            bias = biases[first : first + fan_out]
             if index == last:
-                layers.append({"weights": jnp.asarray(output_scale, dtype) * weights, "bias": zeros})
+                scale = jnp.asarray(genome["output_scale"], dtype)
+                layers.append({"weights": scale * weights, "bias": jnp.zeros(fan_out, dtype)})
             elif self.batch_norm:
-                layers.append({"weights": weights, "gain": jnp.ones(fan_out, dtype), "shift": zeros})
+                layers.append({"weights": weights, "gain": jnp.ones(fan_out, dtype), "shift": bias})
             else:
-                layers.append({"weights": weights, "bias": zeros})
+                layers.append({"weights": weights, "bias": bias})
         return tuple(layers)
 
     def _forward(

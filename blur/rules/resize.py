@@ -23,6 +23,11 @@ def with_hidden(rule: UpdateRule, hidden: tuple[int, ...]) -> UpdateRule:
     return _replaced(rule, "hidden", hidden)
 
 
+def hidden_of(rule: UpdateRule) -> set[tuple[int, ...]]:
+    """Widths of the rule's own hidden layers; empty for rules without a field `hidden`."""
+    return _values(rule, "hidden")
+
+
 def statistics_of(rule: UpdateRule) -> set[StatisticsRule]:
     """What the rule predicts with, `support` or `query` statistics; empty for rules without statistics."""
     return _values(rule, "statistics")

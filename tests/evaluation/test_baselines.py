@@ -44,10 +44,13 @@ def test_every_optimiser_with_and_without_normalisation_at_both_sizes():
 
 
 def test_initial_grids():
-    assert initial_grid("sgd")["learning_rate"] == (0.01, 0.03162, 0.1, 0.3162, 1.0, 3.162, 10.0)
-    assert initial_grid("adam")["learning_rate"][0] == 0.0003162
-    assert initial_grid("adam")["output_scale"] == (0.0, 0.1, 1.0)
-    assert initial_grid("adam")["decay"] == (0.0, 1.0)
+    grids = {name: initial_grid(name, "classification") for name in ("sgd", "adam")}
+    assert grids["sgd"]["learning_rate"] == (0.01, 0.03162, 0.1, 0.3162, 1.0, 3.162, 10.0)
+    assert grids["adam"]["learning_rate"][0] == 0.0003162
+    assert grids["adam"]["output_scale"] == (0.0, 0.1, 1.0)
+    assert grids["adam"]["decay"] == (0.0, 1.0)
+    assert "bias_scale" not in grids["sgd"]
+    assert initial_grid("sgd", "regression") == grids["sgd"] | {"bias_scale": (0.0, 1.0)}
 
 
 @pytest.mark.parametrize("hidden", [(8,), (8, 8, 8)])
@@ -67,6 +70,14 @@ def test_equal_synapses_is_the_narrowest_network_that_has_them(hidden, batch_nor
 
 def test_a_network_that_has_the_synapses_stays():
     assert with_synapses(OptaxMLP(hidden=(8, 8)), spec_of(16, 10), 20) == OptaxMLP(hidden=(8, 8))
+
+
+@pytest.mark.parametrize(("hidden", "synapses"), [((8,), None), ((), 1000)])
+def test_what_cannot_be_widened_has_baselines_of_its_width_alone(hidden, synapses):
+    condition = CONDITION._replace(hidden=hidden)
+    baselines = make_baselines(EvaluationPlan(), condition, spec_of(3, 2), "classification", synapses)
+    assert len(baselines) == 6
+    assert all(baseline.rule.hidden == hidden for baseline in baselines)
 
 
 def test_equal_synapses_needs_synapses_to_count():
@@ -114,7 +125,7 @@ class Slope:
 
 def test_tuning_finds_the_known_best_rate_and_never_sees_test_episodes():
     rule = OptaxMLP(hidden=(), loss="l2", decay_steps=1)
-    baseline = Baseline("sgd", rule, initial_grid("sgd"))
+    baseline = Baseline("sgd", rule, initial_grid("sgd", "regression"))
     block = make_sampler(Slope(), 0, unroll=1, batch_size=4, split="validation")
     tuned = tune_baseline(baseline, make_play(rule, "regression"), block, "loss", 8)
     assert tuned.best.point["learning_rate"] == 0.5623  # on the refined grid, 0.5 is nearest
@@ -133,7 +144,7 @@ def test_a_grid_that_misses_the_best_rate_is_widened():
 
 
 def test_genomes_hold_the_values_of_the_point():
-    point = {"learning_rate": 0.2, "output_scale": 0.5, "decay": 1.0, "momentum": 0.7}
+    point = {"learning_rate": 0.2, "output_scale": 0.5, "decay": 1.0, "momentum": 0.7, "bias_scale": 1.0}
     rule = OptaxMLP(optimizer="momentum", decay_steps=4)
     assert {name: float(leaf) for name, leaf in genome_of(point, rule).items()} == pytest.approx(point)
     assert jax.tree.structure(genome_of(point, rule)) == jax.tree.structure(rule.init_genome(KEY))

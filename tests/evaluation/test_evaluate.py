@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from evaluation_toys import Blobs, make_blobs
 
+from blur.evaluation.baselines import genome_of
 from blur.evaluation.curves import BLOCK, make_play, make_sampler, play_all
 from blur.evaluation.evaluate import _task_loader, evaluate
 from blur.evaluation.plan import Condition, EvaluationPlan, Learner
@@ -21,7 +22,14 @@ from blur.tasks import make_task
 
 KEY = jax.random.key(0)
 PLAN = EvaluationPlan(
-    tasks=("blobs",), hidden=(4,), unrolls=(3,), batch_sizes=(8,), baselines=("sgd",), episodes=12, tuning_episodes=8
+    tasks=("blobs",),
+    hidden=(4,),
+    unrolls=(3,),
+    batch_sizes=(8,),
+    baselines=("sgd",),
+    baseline_sizes=("width",),
+    episodes=12,
+    tuning_episodes=8,
 )
 RULE = OptaxMLP(hidden=(16,), optimizer="adam")
 LEARNER = Learner("mine", RULE, RULE.init_genome(KEY))
@@ -68,7 +76,7 @@ def moved(records):
     """The same where only the test data differ; the learners are twins of the best baseline."""
     best = next(record for record in records if record.learner == records[0].best_baseline)
     rule = OptaxMLP(hidden=(4,), batch_norm="+bn" in best.learner, decay_steps=3)
-    genome = {name: jnp.asarray(value) for name, value in best.tuning["best"].items()}
+    genome = genome_of(best.tuning["best"], rule)
     twins = [Learner(name, rule, genome) for name in ("twin", "other twin")]
     return evaluate(twins, PLAN, make_task=make_blobs(shift=2.0), show_progress=False)
 
@@ -162,11 +170,36 @@ def test_a_data_set_is_loaded_once_for_all_resolutions():
 
 def test_conditions_are_all_combinations():
     plan = EvaluationPlan(tasks=("a", "b"), resolutions=(8, 10), hidden=(4,), depths=(1, 2), unrolls=(5, 9))
-    conditions = plan.conditions()
+    conditions = plan.conditions((64,))
     assert len(conditions) == len(set(conditions)) == 16
     assert conditions[0] == Condition("a", 8, (4,), 5, 128)
     assert conditions[-1] == Condition("b", 10, (4, 4), 9, 128)
     assert str(conditions[-1]) == "b 10×10, hidden 4-4, 9 steps of 128"
+
+
+@pytest.mark.parametrize(
+    ("axes", "networks"),
+    [
+        ({}, [(3, 5)]),
+        ({"hidden": (7,)}, [(7, 7)]),
+        ({"hidden": (7, 8), "depths": (1,)}, [(7,), (8,)]),
+    ],
+)
+def test_axes_left_open_are_the_learners_own(axes, networks):
+    assert [condition.hidden for condition in EvaluationPlan(**axes).conditions((3, 5))] == networks
+    with pytest.raises(ValueError, match=r"hidden layers are \(3, 5\), not of one width; give hidden with depths"):
+        EvaluationPlan(depths=(2,)).conditions((3, 5))
+
+
+def test_learners_of_one_network_are_compared_there_with_wide_baselines():
+    rule = OptaxMLP(hidden=(6, 3), optimizer="adam")
+    plan = dataclasses.replace(PLAN, hidden=(), baseline_sizes=EvaluationPlan.baseline_sizes)
+    learner = Learner("mine", rule, rule.init_genome(KEY))
+    records = evaluate([learner], plan, make_task=make_blobs(), show_progress=False)
+    assert {record.hidden for record in records} == {(6, 3)}
+    assert [record.learner for record in records[1:]] == ["sgd", "sgd wide", "sgd+bn", "sgd+bn wide"]
+    with pytest.raises(ValueError, match="hidden layers are 6-3 and 16; choose those for all by hidden= and depths="):
+        evaluate([learner._replace(name="other"), LEARNER], plan, make_task=make_blobs())
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blur.evaluation.curves import BLOCK
 from blur.evaluation.tuning import MAX_EXTENSIONS, Trial, cost, grid_points, open_edges, tune, widened
 
 RATES = (0.01, 0.03162, 0.1, 0.3162, 1.0)
@@ -55,13 +56,13 @@ def test_natural_ends_are_no_edges():
     assert wider["output_scale"] == (0.0, 1.0, 3.162, 10.0)
 
 
-def test_all_are_screened_and_the_best_quarter_is_measured_on_all_episodes():
+def test_all_are_screened_and_the_best_eighth_is_measured_on_all_episodes():
     calls = []
-    grid = {"learning_rate": tuple(10 ** (index / 4 - 6) for index in range(48))}
+    grid = {"learning_rate": tuple(10 ** (index / 8 - 6) for index in range(96))}
     tuned = tune(measure_with(log_distance(0.1), calls), grid, "loss", 40)
-    assert calls == [(48, 8), (12, 40), (2, 40)]
+    assert calls == [(96, BLOCK), (12, 40), (2, 40)]
     assert tuned.best.episodes == 40
-    assert len(tuned.trials) == 50
+    assert len(tuned.trials) == 98
     assert sum(trial.episodes == 40 for trial in tuned.trials) == 14
 
 

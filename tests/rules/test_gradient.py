@@ -155,6 +155,20 @@ def test_output_scale_multiplies_the_last_initial_weights_alone():
     np.testing.assert_array_equal(small.synapses[0]["weights"], full.synapses[0]["weights"])
 
 
+@pytest.mark.parametrize(("batch_norm", "field"), [(False, "bias"), (True, "shift")])
+def test_bias_scale_is_the_deviation_of_hidden_biases_alone(batch_norm, field):
+    rule = OptaxMLP(hidden=(2000,), batch_norm=batch_norm)
+    genome = rule.init_genome(KEY)
+    plain, spread = (
+        rule.init_state(genome | {"bias_scale": jnp.asarray(s)}, KEY, random_batch(KEY)).synapses for s in (0.0, 2.0)
+    )
+    assert not np.any(plain[0][field])
+    assert float(jnp.std(spread[0][field])) == pytest.approx(2, rel=0.05)
+    np.testing.assert_array_equal(spread[0]["weights"], plain[0]["weights"])
+    np.testing.assert_array_equal(spread[1]["weights"], plain[1]["weights"])
+    assert not np.any(spread[1]["bias"])
+
+
 def test_initial_weights_have_the_stated_variance():
     spec = Batch(*(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((1, 400), (1, 300), (1,))))
     for activation, gain in (("relu", 2), ("tanh", 1)):
