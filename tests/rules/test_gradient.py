@@ -132,6 +132,7 @@ def test_vmap_over_genomes_equals_one_by_one():
         "learning_rate": jnp.asarray([0.01, 0.1, 1.0]),
         "momentum": jnp.asarray([0.0, 0.5, 0.9]),
         "output_scale": jnp.asarray([1.0, 0.1, 0.0]),
+        "bias_scale": jnp.asarray([0.0, 0.5, 1.0]),
         "decay": jnp.asarray([0.0, 0.5, 1.0]),
     }
     episode = random_episode(KEY)
