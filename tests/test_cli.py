@@ -80,7 +80,7 @@ def test_train_with_other_hidden_layers(tmp_path: Path, adam: Path, digits: Path
 def test_genome_show_validate_and_convert(tmp_path: Path, adam: Path, capsys: Capture) -> None:
     assert main(["genome", "show", str(adam)]) == 0
     shown = capsys.readouterr().out
-    assert "parameters: 2" in shown
+    assert "parameters: 3" in shown
     assert '"type": "OptaxMLP"' in shown
     assert "description: Adam" in shown
     assert main(["genome", "validate", str(adam), str(adam)]) == 0
