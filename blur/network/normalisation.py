@@ -66,14 +66,16 @@ class SynapseNormalisation:
     def __call__(self, genome: Genome, synapse: Synapse) -> Synapse:
         """The normalised synapses."""
         factor = genome["rescale_to"] if self.rescale else 1.0
-        squared = jnp.sum(synapse.forward**2, axis=0)
+        squared = jnp.sum(synapse.forward**2, axis=1)
         if synapse.bias is not None:
             squared += synapse.bias**2
         scale = factor * jax.lax.rsqrt(squared + SYNAPSE_EPSILON)
         backward = synapse.backward
         if backward is not None:
-            backward = backward * (factor * jax.lax.rsqrt(jnp.sum(backward**2, axis=0) + SYNAPSE_EPSILON))
-        return Synapse(synapse.forward * scale, None if synapse.bias is None else synapse.bias * scale, backward)
+            squared_back = jnp.sum(backward**2, axis=1, keepdims=True)
+            backward = backward * (factor * jax.lax.rsqrt(squared_back + SYNAPSE_EPSILON))
+        bias = None if synapse.bias is None else synapse.bias * scale
+        return Synapse(synapse.forward * scale[:, None], bias, backward)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from blur.network.noise import uniform_noise
 from blur.rule import Batch, Genome, Phase
 from blur.state import State
 
@@ -18,14 +20,14 @@ class Synapse(NamedTuple):
     """The synapses between layer ℓ (I neurons) and layer ℓ+1 (O neurons), each with `c` states.
 
     Attributes:
-      forward: w, `[I, c, O]`.
+      forward: w, `[c, I, O]`.
       bias: the synapses of the bias neuron (1 in every state), `[c, O]`; None without bias.
-      backward: v, `[O, c, I]`; None where it is the transpose of `forward`, or never read (into the input layer).
+      backward: v, `[c, O, I]`; None where it is the transpose of `forward`, or never read (into the input layer).
     """
 
-    forward: Float[Array, "inputs states outputs"]
+    forward: Float[Array, "states inputs outputs"]
     bias: Float[Array, "states outputs"] | None
-    backward: Float[Array, "outputs states inputs"] | None
+    backward: Float[Array, "states outputs inputs"] | None
 
 
 Synapses = tuple[Synapse, ...]
@@ -44,9 +46,9 @@ def check_widths(hidden: tuple[int, ...]) -> None:
 class DenseSynapses(Phase):
     """Owns the state field `synapses`: layers of `hidden` neurons between the batch's inputs and outputs.
 
-    They start as s·N(0, 1/fan-in), where the fan-in of a forward synapse counts the bias neuron and that of a backward
-    synapse is the number of neurons above. The scales s (all forward synapses, the last layer's on top, and backward
-    synapses) belong to the genome.
+    They start as s·U(−√3, √3)/√fan-in (variance s²/fan-in), where the fan-in of a forward synapse counts the bias
+    neuron and that of a backward synapse is the number of neurons above. The scales s (all forward synapses, the last
+    layer's on top, and backward synapses) belong to the genome.
 
     Attributes:
       hidden: neurons of each hidden layer.
@@ -81,13 +83,15 @@ class DenseSynapses(Phase):
 
     def _draw(self, genome: Genome, key: Array, shape: tuple[int, int], index: int, *, last: bool, dtype) -> Synapse:
         sources, targets = shape
-        forward_key, backward_key = jax.random.split(key)
-        fan_in = sources + self.bias
-        scale = genome["forward_scale"] * (genome["output_scale"] if last else 1) / jnp.sqrt(fan_in)
-        drawn = scale * jax.random.normal(forward_key, (fan_in, self.states, targets), dtype)
-        backward = None
-        if self.separate_backward and index > 0:
-            noise = jax.random.normal(backward_key, (targets, self.states, sources), dtype)
-            backward = genome["backward_scale"] / jnp.sqrt(targets) * noise
-        drawn = drawn.astype(dtype)
-        return Synapse(drawn[:sources], drawn[sources] if self.bias else None, backward)
+        forward_key, bias_key, backward_key = jax.random.split(key, 3)
+        scale = genome["forward_scale"] * (genome["output_scale"] if last else 1) / math.sqrt(sources + self.bias)
+
+        def draw(key: Array, scale: Array, *shape: int) -> Array:
+            return (scale * uniform_noise(key, (self.states, *shape), dtype)).astype(dtype)
+
+        forward = draw(forward_key, scale, sources, targets)
+        bias = draw(bias_key, scale, targets) if self.bias else None
+        if not self.separate_backward or index == 0:
+            return Synapse(forward, bias, None)
+        backward_scale = genome["backward_scale"] / math.sqrt(targets)
+        return Synapse(forward, bias, draw(backward_key, backward_scale, targets, sources))
