@@ -18,6 +18,9 @@ from blur.inner_loop import KEPT
 Layer = Float[Array, "_carried batch _neurons"]
 """Any layer: where several meet in a signature, only their batch is the same."""
 
+PASS = 8
+"""Multiply-adds of a matrix product that take about as long as an elementwise one."""
+
 
 @jax.custom_vjp
 def _mix(layer: Array, transform: Array) -> Array:
@@ -74,14 +77,33 @@ def cross_back(
 
 def outer(
     pre: Float[Array, "carried batch sources"],
-    transform: Float[Array, "states synapse_states"],
-    post: Float[Array, "synapse_states batch targets"],
+    pre_transform: Float[Array, "states synapse_states"],
+    weight: Float[Array, "batch"],
+    post: Float[Array, "carried_post batch targets"],
+    post_transform: Float[Array, "states synapse_states"],
 ) -> Float[Array, "synapse_states sources targets"]:
-    """H_ij^c = Σ_batch (Σ_e a_i^e P[e, c]) m_j^c: the Hebbian sum, `post` being mixed already."""
-    if pre.shape[0] == 1:
-        alike = jnp.broadcast_to(pre, (post.shape[0], *pre.shape[1:]))
-        return jnp.einsum("cbi,cbo->cio", alike, transform[0][:, None, None] * post)
-    return jnp.einsum("cbi,cbo->cio", mix(pre, transform), post)
+    """H_ij^c = Σ_b w_b (Σ_e a_i^e P[e, c]) (Σ_d a_j^d Q[d, c]): the Hebbian sum of two layers."""
+    if pre.shape[0] > 1:
+        return jnp.einsum("cbi,cbo->cio", mix(pre, pre_transform), weight[:, None] * mix(post, post_transform))
+    alike = jnp.broadcast_to(pre, (post_transform.shape[1], *pre.shape[1:]))
+    return jnp.einsum("cbi,cbo->cio", alike, weight[:, None] * mix(post, pre_transform[0] * post_transform))
+
+
+def mixes_after(pre: Layer, post: Layer, *, states: int) -> bool:
+    """Whether the Hebbian sums of both directions take less time from `moments`, where the upper layer is narrow."""
+    carried, targets = pre.shape[0] * post.shape[0], post.shape[2]
+    products_cost_no_more = (carried - 2 * states) * targets <= 2 * PASS * states**2
+    return products_cost_no_more and carried * targets <= states * post.shape[1]
+
+
+def moments(
+    pre: Float[Array, "carried_pre batch sources"], post: Float[Array, "carried_post batch targets"]
+) -> Float[Array, "carried_pre carried_post targets sources"]:
+    """R_ij^{ed} = Σ_batch a_i^e a_j^d, before any mixing: every Hebbian sum of the two layers is linear in it."""
+    flat = jnp.moveaxis(post, 0, 1).reshape(post.shape[1], -1)
+    alike = jnp.broadcast_to(flat, (pre.shape[0], *flat.shape))
+    found = jnp.einsum("ebn,ebi->eni", alike, pre)
+    return found.reshape(pre.shape[0], post.shape[0], post.shape[2], pre.shape[2])
 
 
 def _product(subscripts: str, layer: Array, weights: Array) -> Array:
