@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from blur.network.dual import refuse_dual
 from blur.network.synapses import Synapse
 from blur.rule import Batch, Genome, Phase
 from blur.state import State
@@ -43,6 +44,7 @@ class TieStates(Phase):
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Amends `change`."""
+        refuse_dual(state.synapses, "tying states")
         return amend(state, *map(tie_states, state.change.synapses))
 
 
@@ -69,6 +71,7 @@ class Oja(Phase):
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Amends `change`."""
+        refuse_dual(state.synapses, "Oja's decay")
         strength = self.strength * (jnp.abs(genome["multiplier"]) if self.learned else 1.0)
         return amend(
             state,

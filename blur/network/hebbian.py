@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from blur.network.activations import find_activation
+from blur.network.dual import Factors, is_dual, refuse_dual, remember
 from blur.network.layers import Layer, mix, mixes_after, moments, outer
 from blur.network.layerwise import LayerwisePhase
 from blur.network.synapses import Synapse, Synapses
@@ -96,6 +98,9 @@ class Hebbian(LayerwisePhase):
         bias = None
         if synapse.bias is not None:
             bias = jnp.sum(pre, axis=0)[:, None] * jnp.sum(weight[:, None] * target, axis=1)
+        if is_dual(synapse.forward):
+            factors = Factors(below[0], weight[:, None] * mix(above, pre[0] * post))
+            return Synapse(factors, bias, None), (target, None)
         if synapse.backward is None:
             return Synapse(outer(below, pre, weight, above, post), bias, None), (target, None)
         prefix = "backward_" if self.separate_backward else ""
@@ -134,15 +139,19 @@ class ApplyChange(LayerwisePhase):
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Changes `synapses`."""
         activation = find_activation(self.activation)
+        if self.activation != "identity" or self.saturation_epsilon is not None:
+            refuse_dual(state.synapses, "an activation or saturation of synapses")
 
-        def commit(layer_genome: Genome, weights: Array, change: Array) -> Array:
+        def commit(layer_genome: Genome, weights: Any, change: Any) -> Any:
+            if is_dual(weights):
+                return remember(weights, layer_genome["keep"], change)
             if self.saturation_epsilon is None:
                 return activation(layer_genome["keep"] * weights + change)
             damping = jnp.exp(-jnp.abs(weights) * (self.saturation_epsilon + jnp.abs(layer_genome["saturation"])))
             return activation(weights + ((layer_genome["keep"] - 1) * weights + change) * damping)
 
         synapses = [
-            jax.tree.map(lambda w, delta, g=layer_genome: commit(g, w, delta), synapse, change)
+            jax.tree.map(functools.partial(commit, layer_genome), synapse, change, is_leaf=is_dual)
             for layer_genome, synapse, change in zip(
                 self.layer_genomes(genome, state), state.synapses, state.change.synapses, strict=True
             )

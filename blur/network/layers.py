@@ -14,6 +14,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from blur.inner_loop import KEPT
+from blur.network.dual import DualWeights, dual_product
 
 Layer = Float[Array, "_carried batch _neurons"]
 """Any layer: where several meet in a signature, only their batch is the same."""
@@ -52,12 +53,14 @@ def mix(layer: Float[Array, "carried batch neurons"], transform: Float[Array, "s
 def cross(
     layer: Float[Array, "carried batch sources"],
     transform: Float[Array, "states states"],
-    weights: Float[Array, "synapse_states sources targets"],
+    weights: Float[Array, "synapse_states sources targets"] | DualWeights,
 ) -> Float[Array, "states batch targets"]:
     """u_c = Σ_{i,d} a_i^d T[d, c] w_i^c: what arrives through the synapses.
 
     One synapse state serves all neuron states. The single state of a layer is mixed where it arrives.
     """
+    if isinstance(weights, DualWeights):
+        return transform[0][:, None, None] * dual_product(layer[0], weights)
     if layer.shape[0] == 1:
         alike = jnp.broadcast_to(layer, (weights.shape[0], *layer.shape[1:]))
         return transform[0][:, None, None] * _product("cbi,cio->cbo", alike, weights)
