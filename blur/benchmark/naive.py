@@ -52,7 +52,8 @@ def square(synapse: Synapse) -> Square:
     sources, states, targets = synapse.forward.shape
     whole = jnp.zeros((sources + 1 + targets, sources + 1 + targets, states), synapse.forward.dtype)
     whole = whole.at[:sources, sources + 1 :].set(jnp.moveaxis(synapse.forward, 1, 2))
-    whole = whole.at[sources, sources + 1 :].set(synapse.bias.T)
+    if synapse.bias is not None:
+        whole = whole.at[sources, sources + 1 :].set(synapse.bias.T)
     if synapse.backward is None:  # into the inputs, which hear nothing
         return whole
     return whole.at[sources + 1 :, :sources].set(jnp.moveaxis(synapse.backward, 1, 2))

@@ -30,6 +30,7 @@ class Workload:
       states: states k of neurons and synapses.
       batch: examples per inner step, and in the query.
       steps: inner steps T.
+      gradient_only: whether only its gradient is of interest.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Workload:
     states: int = 4
     batch: int = 128
     steps: int = 10
+    gradient_only: bool = False
 
     @property
     def rule(self) -> Bidirectional:
@@ -71,7 +73,7 @@ WORKLOADS = {
         Workload("wide", (784, 256, 128, 10)),
         Workload("shallow", (100, 64, 10)),
         Workload("deep", (100, 64, 64, 64, 64, 10)),
-        Workload("boolean", (2, 20, 1), states=2, batch=512, steps=5),
+        Workload("boolean", (2, 20, 1), states=2, batch=512, steps=5, gradient_only=True),
     )
 }
 """Workloads by name."""

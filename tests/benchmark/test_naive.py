@@ -34,7 +34,12 @@ def case(name, dtype):
     genome["hebbian"]["update"] = jnp.asarray(-0.01, dtype)
     episode = jax.tree.map(lambda leaf: leaf.astype(dtype), random_episode(workload, jax.random.key(5)))
     weight = episode.support.weight.at[:, -1].set(0.0).at[:, 0].set(0.5)
-    return workload, genome, jax.random.key(6), dataclasses.replace(episode, support=episode.support._replace(weight=weight))
+    return (
+        workload,
+        genome,
+        jax.random.key(6),
+        dataclasses.replace(episode, support=episode.support._replace(weight=weight)),
+    )
 
 
 @pytest.mark.parametrize("name", WORKLOADS)

@@ -28,9 +28,7 @@ def test_flop_grows_with_steps_by_a_step_alone():
 
 
 def test_the_first_layer_of_wide_needs_4_3_gflop():
-    with_hidden, without = (
-        flop(Workload("wide", sizes), "forward") for sizes in ((784, 256, 128, 10), (256, 128, 10))
-    )
+    with_hidden, without = (flop(Workload("wide", sizes), "forward") for sizes in ((784, 256, 128, 10), (256, 128, 10)))
     backward_twin = 2 * 10 * 2 * 128 * 4 * 256 * 128  # of what is the first layer once the input layer is gone
     assert with_hidden - without - backward_twin == pytest.approx(4.3e9, rel=5e-3)
 
