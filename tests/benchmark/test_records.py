@@ -9,41 +9,18 @@ import math
 import jax
 import numpy as np
 import pytest
+from benchmark_toys import record
 from rich.console import Console
 
 from blur.benchmark.contestants import Case, contestants, engine, naive
 from blur.benchmark.measure import Contestant
 from blur.benchmark.plot import plot_benchmark
-from blur.benchmark.records import BenchmarkPlan, Machine, Record, benchmark, read_records, write_records
+from blur.benchmark.records import BenchmarkPlan, benchmark, read_records, write_records
 from blur.benchmark.report import HEADING, TARGET_HEADING, describe, rows, table, target_rows
 from blur.benchmark.targets import TARGETS, judge
-from blur.benchmark.workloads import WORKLOADS, Workload, flop
+from blur.benchmark.workloads import Workload, flop
 
 TINY = Workload("tiny", (4, 3, 2), states=2, batch=8, steps=1)
-MACHINE = Machine("cpu", "cpu", 2, "0.10.2", {"default": 400.0}, {"default": 350.0})
-
-
-def record(workload, mode="forward", population=1, ms=20.0, **changes):
-    operations = flop(WORKLOADS[workload], mode, population)
-    found = Record(
-        workload=workload,
-        mode=mode,
-        population=population,
-        mapping="auto",
-        median_ms=ms,
-        spread_ms=0.5,
-        runs=30,
-        compile_s=3.0,
-        peak_mib=12.0,
-        flop=operations,
-        gemm_gflops=400.0,
-        gemm_median_gflops=350.0,
-        roofline_ratio=operations / (ms * 1e-3 * 400e9),
-        naive_ms=40.0,
-        sgd_ms=None,
-        machine=MACHINE,
-    )
-    return dataclasses.replace(found, **changes)
 
 
 def test_a_benchmark_of_a_tiny_network(monkeypatch):
