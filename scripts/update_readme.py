@@ -2,8 +2,8 @@
 
 python scripts/update_readme.py NAME FOLDER
 
-FOLDER is the output of `blur evaluate`, of `blur demo` (its folder `evaluation`) or of `blur benchmark`; the README holds
-the lines `<!-- NAME -->` and `<!-- /NAME -->`. The picture (learning curves or times) goes to scripts/figures/NAME.png.
+FOLDER is the output of `blur evaluate`, of `blur demo` (its folder `evaluation`) or of `blur benchmark`; the README
+holds the lines `<!-- NAME -->` and `<!-- /NAME -->`. The picture (curves or times) goes to scripts/figures/NAME.png.
 """
 
 from __future__ import annotations
