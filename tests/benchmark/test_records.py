@@ -68,7 +68,7 @@ def test_members_of_a_population_play_the_same_episode_with_genomes_of_their_own
 
 def test_large_populations_play_without_rivals(monkeypatch):
     for player in ("engine", "naive", "_playing"):
-        monkeypatch.setattr(f"blur.benchmark.contestants.{player}", lambda *_: None)
+        monkeypatch.setattr(f"blur.benchmark.contestants.{player}", lambda *_: Contestant(lambda: None, 0.0, 0))
     assert list(contestants(Case(TINY, population=16))) == ["engine", "naive", "sgd"]
     assert list(contestants(Case(TINY, population=17))) == ["engine"]
 
