@@ -53,7 +53,11 @@ def speed(folder: Path) -> str:
 
 def markdown(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A Markdown table, the first column to the left and the others to the right."""
-    lines = [[cell.replace("\n", " ") for cell in heading], ["---"] + ["---:"] * (len(heading) - 1), *body]
+    lines = [
+        [cell.replace("-\n", "").replace("\n", " ") for cell in heading],
+        ["---"] + ["---:"] * (len(heading) - 1),
+        *body,
+    ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

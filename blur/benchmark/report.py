@@ -11,7 +11,7 @@ from blur.benchmark.profile import Profile
 from blur.benchmark.records import Machine, Record
 from blur.benchmark.targets import TARGETS, judge
 
-HEADING = ("workload", "mode", "genomes", "ms", "± ms", "roofline", "naive\nms", "SGD\nms", "compile\ns", "MiB")
+HEADING = ("workload", "mode", "ms", "± ms", "roof-\nline", "naive\nms", "SGD\nms", "compile\ns", "MiB")
 TARGET_HEADING = ("to reach", "target", "measured", "met", "ms at\n380 GF/s")
 PROFILE_HEADING = ("phase", "pass", "products ms", "other ms", "share")
 
@@ -21,8 +21,7 @@ def rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
     return [
         (
             record.workload,
-            record.mode,
-            str(record.population),
+            record.mode + f" ×{record.population}" * (record.population > 1),
             _figure(record.median_ms),
             _figure(record.spread_ms),
             f"{record.roofline_ratio:.3f}",

@@ -83,6 +83,6 @@ def test_the_readme_takes_the_tables_and_the_picture(monkeypatch, tmp_path):
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert text.startswith("before\n<!-- speed -->\ncpu, 2 CPU cores")
     assert text.endswith("<!-- /speed -->\nafter\n")
-    assert "| wide | forward | 1 | 20 | 0.5 | 0.718 | 40 | – | 3.0 | 12 |\n" in text
+    assert "| wide | forward | 20 | 0.5 | 0.718 | 40 | – | 3.0 | 12 |\n" in text
     assert "| wide forward-only | roofline ≥ 0.75 | 0.718 | no | 21.1 |\n" in text
     assert (tmp_path / "scripts" / "figures" / "speed.png").read_bytes() == b"picture"

@@ -116,15 +116,16 @@ def test_verdicts():
 
 
 def test_tables_fit_80_columns_and_show_what_was_not_measured(tmp_path):
-    records = [record("boolean", "gradient", naive_ms=None), record("shallow", population=256, ms=12345.0)]
+    long = record("shallow", population=256, ms=12345.0, spread_ms=37826.0, peak_mib=14321.0, compile_s=100.0)
+    records = [record("boolean", "gradient", naive_ms=None), dataclasses.replace(long, naive_ms=99999.0, sgd_ms=9999.0)]
     for heading, body in ((HEADING, rows(records)), (TARGET_HEADING, target_rows(records))):
         console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
         console.print(table("title", heading, body))
         text = console.export_text()
         assert "…" not in text
         assert all(cell in text for row in body for cell in row)
-    assert rows(records)[0][6:8] == ("–", "–")
-    assert rows(records)[1][3] == "12,345"
+    assert rows(records)[0][5:7] == ("–", "–")
+    assert rows(records)[1][2] == "12,345"
     assert not any(math.isnan(each.roofline_ratio) for each in records)
     picture = plot_benchmark(records, tmp_path / "benchmark.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
