@@ -12,6 +12,7 @@ import optax
 from evosax.algorithms import distribution_based_algorithms
 from jaxtyping import Array, Int, Key, PyTree
 
+from blur.meta.devices import Axis, gathered, share
 from blur.meta.objective import Metrics, Objective, population_scores, summarise
 from blur.meta.optimiser import Optimiser
 from blur.meta.outer import Outer
@@ -83,6 +84,11 @@ class EvolutionOuter(Outer):
     objective: Objective
     strategy: Strategy
 
+    @property
+    def divisible(self) -> tuple[Axis, int]:
+        """The population."""
+        return "population", self.strategy.population
+
     def init(self, key: Key[Array, ""], genome: Genome, rule: UpdateRule) -> PyTree:
         """See `Outer.init`."""
         return initial_state(self.strategy, key, genome, rule)
@@ -94,7 +100,8 @@ class EvolutionOuter(Outer):
         strategy, params = self.strategy.build(setting.rule)
         ask_key, play_key, tell_key = jax.random.split(jax.random.fold_in(key, index), 3)
         population, state = strategy.ask(ask_key, state, params)
-        scores = population_scores(self.objective, setting, population, play_key)
+        scores = population_scores(self.objective, setting, share(population, "population"), play_key)
+        scores = gathered(scores, "population")
         fitness, metrics = summarise(self.objective, scores)
         state, _ = strategy.tell(tell_key, population, fitness, state, params)
         return state, held, metrics
