@@ -47,8 +47,8 @@ def training_mesh(devices: int | None, candidates: int, axis: Axis, count: int) 
     if count * parts % devices:
         fitting = max(n for n in range(1, devices) if count * math.gcd(candidates, n) % n == 0)
         raise ValueError(
-            f"{_work(candidates, axis, count)} cannot be divided evenly over {devices} devices; expected {axis} that "
-            f"are a multiple of {devices // parts} (--{axis}), or {fitting} devices (--devices {fitting})"
+            f"{_work(candidates, axis, count)} cannot be divided evenly over {devices} devices; expected a "
+            f"multiple of {devices // parts} (--{axis}) or {fitting} devices (--devices {fitting})"
         )
     if devices == 1:
         return None
