@@ -46,9 +46,10 @@ def training_mesh(devices: int | None, candidates: int, axis: Axis, count: int) 
     parts = math.gcd(candidates, devices)
     if count * parts % devices:
         fitting = max(n for n in range(1, devices) if count * math.gcd(candidates, n) % n == 0)
+        fewer = f"--devices {fitting}" if jax.process_count() == 1 else f"{fitting} devices in all"
         raise ValueError(
-            f"{_work(candidates, axis, count)} cannot be divided evenly over {devices} devices; expected a "
-            f"multiple of {devices // parts} (--{axis}) or {fitting} devices (--devices {fitting})"
+            f"{_work(candidates, axis, count)} cannot be divided evenly over {devices} devices; expected a multiple of "
+            f"{devices // parts} (--{axis}), or {fewer}"
         )
     if devices == 1:
         return None

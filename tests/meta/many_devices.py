@@ -1,6 +1,6 @@
 """One process of a run on many devices: many_devices.py FOLDER DEVICES PROCESSES PROCESS COORDINATOR.
 
-Every case becomes a run in FOLDER. The last one is interrupted by a signal that the last process alone receives; then
+Every case becomes a run in FOLDER; the last one is interrupted by a signal that the last process alone receives. Then
 come mistakes, whose messages are printed.
 """
 
@@ -17,36 +17,48 @@ import dataclasses
 import signal
 from pathlib import Path
 
+import jax
 from meta_toys import LinearDescent, linear_setting
 
-from blur.meta import MetaTraining, meta_train, train
+from blur.meta import MetaTraining, make_outer, meta_train, train
+from blur.meta.devices import everywhere, training_mesh
 from blur.meta.hosts import Machines
+from blur.meta.run_state import initial_run_state, run_keys
 
-BASE = MetaTraining(
-    meta_steps=12, candidates=1, validation_every=6, validation_episodes=4, population=8, truncation=2, mapping="vmap"
+KNOWN = {"LinearDescent": LinearDescent}
+SMALL = MetaTraining(
+    meta_steps=12, candidates=2, validation_every=6, validation_episodes=4, population=8, truncation=2, mapping="vmap"
 )
 CASES = {
-    "episodes": dataclasses.replace(BASE, episodes=8),
-    "candidates": dataclasses.replace(BASE, episodes=4, candidates=2, nan_policy="skip"),
-    "CMA_ES": dataclasses.replace(BASE, outer="CMA_ES", candidates=2),
-    "PersistentES": dataclasses.replace(BASE, outer="PersistentES", episodes=2),
-    "NoiseReuseES": dataclasses.replace(BASE, outer="NoiseReuseES", candidates=2),
+    "adam": dataclasses.replace(SMALL, episodes=4, nan_policy="skip"),
+    "CMA_ES": dataclasses.replace(SMALL, outer="CMA_ES", candidates=1, episodes=2),
+    "NoiseReuseES": dataclasses.replace(SMALL, outer="NoiseReuseES"),
 }
 INTERRUPTED = "NoiseReuseES"
 
 
 def run(case: str, folder: Path, **options):
     """A quiet run, on episodes of which some diverge."""
-    known = {"LinearDescent": LinearDescent}
-    config = options.pop("config", CASES[case])
-    return meta_train(linear_setting(poison=0.1), config, out=folder / case, progress=False, known=known, **options)
+    config = dataclasses.replace(CASES[case], **options.pop("changes", {}))
+    return meta_train(linear_setting(poison=0.1), config, out=folder / case, progress=False, known=KNOWN, **options)
 
 
 class SignallingMeter(train.ProgressMeter):
     """Interrupts its process after the first chunk."""
 
     def update(self, *arguments):
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def interrupt(folder: Path, *, signalled: bool) -> None:
+    """The last case; where it is not `signalled` itself, another process is."""
+    meter = train.ProgressMeter
+    train.ProgressMeter = SignallingMeter if signalled else meter
+    try:
+        run(INTERRUPTED, folder)
+    except KeyboardInterrupt:
+        print("interrupted")
+    train.ProgressMeter = meter
 
 
 def mistake(case: str, folder: Path, **options) -> None:
@@ -54,30 +66,36 @@ def mistake(case: str, folder: Path, **options) -> None:
     try:
         run(case, folder, **options)
     except (ValueError, OSError) as error:
-        print(f"{type(error).__name__}: {error}")
+        print(error)
+
+
+def print_shares() -> None:
+    """Prints how many learners each device holds, by candidate and member, and in how many places data lie."""
+    config = CASES[INTERRUPTED]
+    outer = make_outer(config)
+    mesh = training_mesh(None, config.candidates, *outer.divisible)
+    setting, keys = everywhere((linear_setting(), run_keys(0, config.candidates)), mesh)
+    held = initial_run_state([setting], outer, keys, None, mesh).held
+    print("held:", {leaf.sharding.shard_shape(leaf.shape)[:2] for leaf in jax.tree.leaves(held)})
+    print("copies of data:", {len(leaf.devices()) for leaf in jax.tree.leaves(setting)})
 
 
 def main(folder: Path, processes: int, process: int, coordinator: str) -> None:
-    """All cases and mistakes."""
+    """All cases, then all mistakes."""
     if processes > 1:
         Machines(coordinator=coordinator, processes=processes, process=process).join()
     train.next_length = lambda *_: 3 + process  # the processes' clocks differ
     for case in CASES:
         if case != INTERRUPTED:
             run(case, folder)
-    meter, train.ProgressMeter = (
-        train.ProgressMeter,
-        SignallingMeter if process == processes - 1 else train.ProgressMeter,
-    )
-    try:
-        run(INTERRUPTED, folder)
-    except KeyboardInterrupt:
-        print("interrupted")
-    train.ProgressMeter = meter
-    mistake("episodes", folder)
-    mistake("episodes", folder, resume=True, config=dataclasses.replace(CASES["episodes"], seed=process))
-    mistake("CMA_ES", folder / "new", config=dataclasses.replace(BASE, outer="CMA_ES", population=10))
-    mistake("CMA_ES", folder / "new", devices=9)
+    interrupt(folder, signalled=process == processes - 1)
+    print_shares()
+    mistake("adam", folder)
+    mistake("adam", folder, resume=True, changes={"seed": process})
+    mistake("CMA_ES", folder / "new", changes={"population": 10})
+    mistake("adam", folder / "new", changes={"candidates": 1, "episodes": 1})
+    mistake("adam", folder / "new", devices=9)
+    mistake("adam", folder / "new", devices=2 if processes > 1 else 3)
 
 
 if __name__ == "__main__":
