@@ -1,7 +1,7 @@
 """One process of a run on many devices: many_devices.py FOLDER DEVICES PROCESSES PROCESS COORDINATOR.
 
 Every case becomes a run in FOLDER; the last one is interrupted by a signal that the last process alone receives. Then
-come mistakes, whose messages are printed.
+come mistakes. What is to be heard is on stderr.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if __name__ == "__main__":  # before JAX starts
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
 
 import dataclasses
+import functools
 import signal
 from pathlib import Path
 
@@ -37,6 +38,9 @@ CASES = {
 INTERRUPTED = "NoiseReuseES"
 
 
+say = functools.partial(print, file=sys.stderr)
+
+
 def run(case: str, folder: Path, **options):
     """A quiet run, on episodes of which some diverge."""
     config = dataclasses.replace(CASES[case], **options.pop("changes", {}))
@@ -57,27 +61,27 @@ def interrupt(folder: Path, *, signalled: bool) -> None:
     try:
         run(INTERRUPTED, folder)
     except KeyboardInterrupt:
-        print("interrupted")
+        say("interrupted")
     train.ProgressMeter = meter
 
 
 def mistake(case: str, folder: Path, **options) -> None:
-    """Prints the message of a run that is refused."""
+    """The message of a run that is refused."""
     try:
         run(case, folder, **options)
     except (ValueError, OSError) as error:
-        print(error)
+        say(error)
 
 
-def print_shares() -> None:
-    """Prints how many learners each device holds, by candidate and member, and in how many places data lie."""
+def say_shares() -> None:
+    """How many learners each device holds, by candidate and member, and in how many places data lie."""
     config = CASES[INTERRUPTED]
     outer = make_outer(config)
     mesh = training_mesh(None, config.candidates, *outer.divisible)
     setting, keys = everywhere((linear_setting(), run_keys(0, config.candidates)), mesh)
     held = initial_run_state([setting], outer, keys, None, mesh).held
-    print("held:", {leaf.sharding.shard_shape(leaf.shape)[:2] for leaf in jax.tree.leaves(held)})
-    print("copies of data:", {len(leaf.devices()) for leaf in jax.tree.leaves(setting)})
+    say("held:", {leaf.sharding.shard_shape(leaf.shape)[:2] for leaf in jax.tree.leaves(held)})
+    say("copies of data:", {len(leaf.devices()) for leaf in jax.tree.leaves(setting)})
 
 
 def main(folder: Path, processes: int, process: int, coordinator: str) -> None:
@@ -89,7 +93,7 @@ def main(folder: Path, processes: int, process: int, coordinator: str) -> None:
         if case != INTERRUPTED:
             run(case, folder)
     interrupt(folder, signalled=process == processes - 1)
-    print_shares()
+    say_shares()
     mistake("adam", folder)
     mistake("adam", folder, resume=True, changes={"seed": process})
     mistake("CMA_ES", folder / "new", changes={"population": 10})
