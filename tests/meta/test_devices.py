@@ -18,6 +18,8 @@ from blur.meta.devices import training_mesh
 from blur.meta.hosts import Machines
 from blur.meta.run_folder import parts_of_run
 
+pytestmark = pytest.mark.xdist_group("devices")  # one process makes the fixtures
+
 
 def start(folder: Path, devices: int, processes: int) -> list[list[str]]:
     """What every process of `many_devices.py` said until its end, in lines."""
