@@ -38,6 +38,7 @@ class Machines:
             return
         if not self.distributed and None in explicit:
             raise ValueError("--coordinator, --processes and --process go together; or let --distributed find them")
+        jax.config.update("jax_enable_preemption_service", False)  # it would swallow SIGTERM, which saves the run
         try:
             jax.distributed.initialize(*explicit)
         except (ValueError, TypeError, RuntimeError) as error:
