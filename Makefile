@@ -8,7 +8,7 @@ demo: .venv/installed ## meta-train on digits, evaluate against tuned baselines,
 	$(BIN)/blur demo --out runs/demo
 
 test: .venv/installed-dev ## every test, on two processes
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 lint: .venv/installed-dev ## style, formatting and types
 	$(BIN)/ruff check .

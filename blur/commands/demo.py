@@ -62,7 +62,7 @@ class Demo:
         rule = Bidirectional(hidden=preset.hidden)
         setting = Setting(rule, make_task("digits"), unroll=preset.unroll, batch_size=preset.batch_size)
         folder = self.out / "meta-training"
-        result = meta_train(setting, preset.meta, out=folder, resume=(folder / "config.json").exists())
+        result = meta_train(setting, preset.meta, out=folder, resume=(folder / "config.json").exists(), devices=1)
         plan = EvaluationPlan(
             tasks=("digits",),
             hidden=preset.hidden,

@@ -4,10 +4,8 @@ import dataclasses
 import difflib
 from typing import NamedTuple, get_args
 
-from evosax.algorithms import population_based_algorithms
-
 from blur.mapping import Mapping
-from blur.meta.evolution import STRATEGIES, TRUNCATED, EvolutionOuter, Strategy
+from blur.meta.evolution import TRUNCATED, EvolutionOuter, Strategy, strategies
 from blur.meta.gradient import GradientOuter
 from blur.meta.objective import NanPolicy, Objective
 from blur.meta.optimiser import OPTIMISERS, Optimiser
@@ -88,7 +86,7 @@ class RunSize(NamedTuple):
 
 def run_size(config: MetaTraining) -> RunSize:
     """The size asked for, or the default for the outer optimiser."""
-    default = RunSize(500, 1) if config.outer in STRATEGIES else RunSize(2000, 4)
+    default = RunSize(500, 1) if config.outer in strategies() else RunSize(2000, 4)
     return RunSize(
         default.meta_steps if config.meta_steps is None else config.meta_steps,
         default.candidates if config.candidates is None else config.candidates,
@@ -105,7 +103,7 @@ def make_outer(config: MetaTraining) -> Outer:
     adam = Optimiser("adam", config.learning_rate, run_size(config).meta_steps, config.clip)
     if config.outer in OPTIMISERS:
         return GradientOuter(objective, dataclasses.replace(adam, name=config.outer))
-    if config.outer not in STRATEGIES:
+    if config.outer not in strategies():
         raise ValueError(_unknown(config.outer))
     default = 0.03 if config.outer in SMALL_STEPS else 0.1
     std = default if config.std is None else config.std
@@ -117,9 +115,11 @@ def make_outer(config: MetaTraining) -> Outer:
 
 def _unknown(name: str) -> str:
     """One line about a name that is neither an optimiser nor a strategy."""
+    from evosax.algorithms import population_based_algorithms
+
     if name in population_based_algorithms:
         return f"{name} is a population-based strategy; expected a distribution-based one, such as CMA_ES or SNES"
-    known = {known.lower(): known for known in (*OPTIMISERS, *STRATEGIES)}
+    known = {known.lower(): known for known in (*OPTIMISERS, *strategies())}
     close = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=3)]
     hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known.values())}"
     return f"unknown outer optimiser {name!r}; {hint}"

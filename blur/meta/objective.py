@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from blur.inner_loop import episode_loss
 from blur.losses import FOR_CLASSES, LOSSES, NOT_DIFFERENTIABLE, Loss, accuracy
 from blur.mapping import Mapping, mapped
+from blur.meta.devices import gathered, share, summed
 from blur.meta.setting import Setting
 from blur.rule import Batch, Episode, Genome
 from blur.tasks.task import Split
@@ -163,11 +164,14 @@ def gradient(objective: Objective, setting: Setting, genome: Genome, key: Key[Ar
         finite = finite_episodes(scores) & _all_finite(slope)
         return scores, jax.tree.map(lambda leaf: jnp.where(finite, leaf, 0), slope), finite
 
-    scores, slopes, finite = mapped(one, objective.mapping)(jax.random.split(key, objective.episodes))
+    keys = share(jax.random.split(key, objective.episodes), "episodes")
+    scores, slopes, finite = mapped(one, objective.mapping)(keys)
+    slope = summed(jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), slopes), "episodes")
+    scores, finite = gathered((scores, finite), "episodes")
     count = jnp.maximum(jnp.sum(finite), 1) if objective.nan_policy == "skip" else objective.episodes
     fitness = average(scores, finite, objective.nan_policy)
     metrics = Metrics(fitness, jnp.mean(scores.accuracy), jnp.sum(~finite))
-    return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0) / count, slopes), metrics
+    return jax.tree.map(lambda leaf: leaf / count, slope), metrics
 
 
 def population_scores(
@@ -189,8 +193,8 @@ def population_scores(
 
         return mapped(member, objective.mapping, batch_size=MEMBERS_AT_ONCE)(population)
 
-    scores = mapped(one, objective.mapping)(jax.random.split(key, objective.episodes))
-    return jax.tree.map(jnp.transpose, scores)
+    keys = share(jax.random.split(key, objective.episodes), "episodes")
+    return jax.tree.map(jnp.transpose, gathered(mapped(one, objective.mapping)(keys), "episodes"))
 
 
 def summarise(objective: Objective, scores: Score) -> tuple[Float[Array, "population"], Metrics]:

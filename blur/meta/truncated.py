@@ -19,6 +19,7 @@ from jaxtyping import Array, Int, Key, PyTree
 
 from blur.inner_loop import unroll
 from blur.mapping import mapped
+from blur.meta.devices import Axis, gathered, share
 from blur.meta.evolution import Strategy, initial_state
 from blur.meta.objective import MEMBERS_AT_ONCE, Metrics, Objective, Score, score, summarise
 from blur.meta.outer import Outer
@@ -40,6 +41,11 @@ class TruncatedOuter(Outer):
     strategy: Strategy
     truncation: int
 
+    @property
+    def divisible(self) -> tuple[Axis, int]:
+        """The population, and the learners held for it."""
+        return "population", self.strategy.population
+
     def init(self, key: Key[Array, ""], genome: Genome, rule: UpdateRule) -> PyTree:
         """See `Outer.init`."""
         return initial_state(self.strategy, key, genome, rule)
@@ -47,7 +53,8 @@ class TruncatedOuter(Outer):
     def hold(self, genome: Genome, key: Key[Array, ""], setting: Setting) -> PyTree:
         """The learners' states at the start of a life: leading axes `[population, episodes]`."""
         population = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (self.strategy.population, *leaf.shape)), genome)
-        return self._newborn(population, self._life_keys(key), setting)
+        own, keys = share((population, self._life_keys(key)), "population")
+        return self._newborn(own, keys, setting)
 
     def period(self, setting: Setting) -> int:
         """Meta-steps per life.
@@ -70,11 +77,11 @@ class TruncatedOuter(Outer):
         params = params.replace(T=setting.unroll, K=self.truncation)
         lived = state.inner_step_counter
         ask_key, tell_key, life_key = step_keys(key, index, born=index - lived // self.truncation)
-        keys = self._life_keys(life_key)
         population, state = strategy.ask(ask_key, state, params)
-        held = jax.lax.cond(lived == 0, lambda: self._newborn(population, keys, setting), lambda: held)
-        held, scores = self._live(population, held, keys, lived, setting)
-        fitness, metrics = summarise(self.objective, scores)
+        own, keys = share((population, self._life_keys(life_key)), "population")
+        held = jax.lax.cond(lived == 0, lambda: self._newborn(own, keys, setting), lambda: held)
+        held, scores = self._live(own, held, keys, lived, setting)
+        fitness, metrics = summarise(self.objective, gathered(scores, "population"))
         state, _ = strategy.tell(tell_key, population, fitness, state, params)
         return state, held, metrics
 
