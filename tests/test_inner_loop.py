@@ -10,8 +10,11 @@ import pytest
 from blur import inner_loop
 from blur.inner_loop import episode_loss, unroll
 from blur.losses import cross_entropy
-from blur.rule import Episode, batch_spec, make_batch
+from blur.meta import Setting
+from blur.meta.objective import Objective, population_scores
+from blur.rule import Episode, Stream, as_arrays, batch_spec, make_batch
 from blur.rules.bidirectional import Bidirectional
+from blur.tasks import make_task
 
 RULE = Bidirectional(hidden=(4,), states=2, initial_update=-0.1)
 
@@ -63,3 +66,28 @@ def test_memory_of_a_long_rematerialised_gradient_grows_with_the_root_of_its_len
         return jax.jit(slope).lower(genome).compile().memory_analysis().temp_size_in_bytes
 
     assert temporary(10_000) < 6 * temporary(400)  # a root: 5 times; step by step: 25 times
+
+
+def test_a_stream_is_read_as_the_arrays_it_stands_for():
+    setting = Setting(dataclasses.replace(RULE, hidden=(5,)), make_task("digits"), unroll=4, batch_size=6)
+    genome, key = setting.rule.init_genome(jax.random.key(0)), jax.random.key(1)
+    arrays, stream = setting.sample(key), setting.stream(key)
+    assert isinstance(stream.support, Stream)
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, as_arrays(stream.support), arrays.support))
+    assert batch_spec(stream) == batch_spec(arrays)
+    ours, theirs = (episode_loss(setting.rule, genome, key, each, cross_entropy)[0] for each in (stream, arrays))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_memory_of_a_long_life_without_gradient_hardly_depends_on_its_length():
+    rule = dataclasses.replace(RULE, hidden=(5,))
+
+    def temporary(steps):
+        setting = Setting(rule, make_task("digits"), unroll=steps, batch_size=128)
+        population = jax.vmap(rule.init_genome)(jax.random.split(jax.random.key(0), 2))
+        scores = jax.jit(lambda population, key: population_scores(Objective(), setting, population, key))
+        compiled = scores.lower(population, jax.random.key(1)).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    whole = 10_000 * 128 * 64 * 4
+    assert temporary(10_000) < whole / 10  # some numbers per example to draw it, none of its inputs

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Key
 from blur.benchmark.workloads import Workload
 from blur.network.normalisation import EPSILON
 from blur.network.synapses import Synapse
-from blur.rule import Batch, Episode, Genome, batch_spec
+from blur.rule import Batch, Episode, Genome, as_arrays, batch_spec
 
 Layer = Float[Array, "_batch _neurons states"]
 Square = Float[Array, "_all _all states"]
@@ -41,7 +41,7 @@ def naive_loss(workload: Workload, genome: Genome, key: Key[Array, ""], episode:
         layers = sweep_down(workload, genome, carry[0], layers, batch)
         return (update(workload, genome, carry[0], layers, batch.weight), moments), None
 
-    (squares, moments), _ = jax.lax.scan(step, (squares, moments), episode.support)
+    (squares, moments), _ = jax.lax.scan(step, (squares, moments), as_arrays(episode.support))
     layers, _ = sweep_up(workload, genome, squares, episode.query.inputs, episode.query.weight, moments)
     outputs = workload.rule.readout_scale * layers[-1][..., 0]
     return workload.loss(outputs, episode.query.targets, episode.query.weight)

@@ -25,7 +25,7 @@ from blur.meta.objective import Metrics, Objective, Score, score, summarise
 from blur.meta.outer import Outer
 from blur.meta.setting import Setting
 from blur.meta.storage import members_at_once
-from blur.rule import Batch, Episode, Genome, UpdateRule, batch_spec
+from blur.rule import Batch, Episode, Genome, Stream, UpdateRule, as_arrays, batch_spec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +97,7 @@ class TruncatedOuter(Outer):
 
     def _newborn(self, population: Genome, keys: Key[Array, "population episodes 2"], setting: Setting) -> PyTree:
         def one(genome: Genome, keys: Key[Array, "2"]) -> PyTree:
-            spec = batch_spec(jax.eval_shape(setting.sample, keys[0]))
+            spec = batch_spec(jax.eval_shape(setting.stream, keys[0]))
             return setting.rule.init_state(genome, keys[1], spec)
 
         return self._over_learners(setting.rule, one)(population, keys)
@@ -113,7 +113,7 @@ class TruncatedOuter(Outer):
         """The learners' states after one more truncation, and how they score then."""
 
         def one(genome: Genome, keys: Key[Array, "2"], learner: PyTree) -> tuple[PyTree, Score]:
-            episode = setting.sample(keys[0])
+            episode = setting.stream(keys[0])
             support, steps = piece(episode, lived, self.truncation)
             learner, _ = unroll(setting.rule, genome, learner, support, steps)
             outputs = setting.rule.predict(genome, learner, episode.query.inputs)
@@ -142,5 +142,8 @@ def step_keys(
 def piece(episode: Episode, start: Int[Array, ""], length: int) -> tuple[Batch, int | None]:
     """The support of inner steps `start` … `start + length − 1`, and `unroll`'s `steps` for it."""
     if episode.steps is not None:
-        return episode.support, length
+        return as_arrays(episode.support), length
+    if isinstance(episode.support, Stream):
+        indices = jax.lax.dynamic_slice_in_dim(episode.support.indices, start, length)
+        return episode.support.source.batch(indices), None
     return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length), episode.support), None
