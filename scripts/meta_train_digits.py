@@ -16,7 +16,7 @@ def main(folder: Path) -> None:
     rule = blur.Bidirectional(hidden=(64,), states=4)
     setting = blur.Setting(rule, blur.make_task("digits"), unroll=10, batch_size=128)
     config = blur.MetaTraining(meta_steps=1200, candidates=3, learning_rate=2e-2)
-    result = blur.meta_train(setting, config, out=folder / "run")
+    result = blur.meta_train(setting, config, out=folder / "run", devices=1)
 
     plan = blur.EvaluationPlan(tasks=("digits",), unrolls=(10,), episodes=100)
     records = blur.evaluate([blur.Learner("learned", rule, result.genome)], plan)

@@ -18,7 +18,7 @@ def main(folder: Path, data_dir: str | None) -> None:
     rule = blur.Bidirectional(hidden=(64,), states=4)
     task = blur.make_task("mnist", resolution=10, data_dir=data_dir)
     config = blur.MetaTraining(meta_steps=4000, candidates=4, learning_rate=2e-2)
-    result = blur.meta_train(blur.Setting(rule, task, unroll=10, batch_size=128), config, out=folder / "run")
+    result = blur.meta_train(blur.Setting(rule, task, unroll=10, batch_size=128), config, out=folder / "run", devices=1)
 
     learner = blur.Learner("learned", rule, result.genome)
     plans = {

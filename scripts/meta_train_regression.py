@@ -16,7 +16,7 @@ def main(folder: Path, name: str) -> None:
     rule = blur.Bidirectional(hidden=(64,), states=4)
     setting = blur.Setting(rule, blur.make_task(name), unroll=10, batch_size=128)
     config = blur.MetaTraining(meta_steps=1000, candidates=4)
-    result = blur.meta_train(setting, config, out=folder / name / "run")
+    result = blur.meta_train(setting, config, out=folder / name / "run", devices=1)
 
     plan = blur.EvaluationPlan(tasks=(name,), unrolls=(10,), episodes=100)
     records = blur.evaluate([blur.Learner("learned", rule, result.genome)], plan)
