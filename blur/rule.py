@@ -76,6 +76,11 @@ class UpdateRule(abc.ABC):
     and dtypes from `init_state` on.
     """
 
+    @property
+    def longest_life(self) -> int | None:
+        """The most inner steps that a state has room for; None for any number."""
+        return None
+
     @abc.abstractmethod
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """A random genome (the only one, where nothing is random)."""
