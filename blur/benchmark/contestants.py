@@ -13,6 +13,7 @@ from jaxtyping import Array, Key
 from blur.benchmark.measure import Contestant, contestant
 from blur.benchmark.naive import naive_loss
 from blur.benchmark.workloads import Mode, Workload, random_episode
+from blur.compiler import ForwardOnly
 from blur.inner_loop import episode_loss
 from blur.mapping import Mapping, mapped
 from blur.meta import Setting
@@ -136,10 +137,15 @@ def _compiled(function: Callable[..., Any], rule: UpdateRule, case: Case) -> Con
     """`function`, compiled for the case; its population is divided over all devices, as in meta-training."""
     arguments = _arguments(rule, case)
     if case.population == 1:
-        return contestant(function, *arguments)
+        return contestant(function, *arguments, jit=_jit(case))
     mesh = training_mesh(None, 1, "population", case.population)
     divided = spread(function, mesh, (P("population"), P(), P()), P("population"))
-    return contestant(divided, *everywhere(arguments, mesh))
+    return contestant(divided, *everywhere(arguments, mesh), jit=_jit(case))
+
+
+def _jit(case: Case) -> Callable[..., Any]:
+    """How meta-training compiles such a program."""
+    return jax.jit if case.mode == "gradient" else lambda function: ForwardOnly(function).jitted
 
 
 def _arguments(rule: UpdateRule, case: Case) -> tuple[Any, Array, Episode]:

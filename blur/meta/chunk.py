@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Int, Key, PyTree
 
+from blur.compiler import ForwardOnly
 from blur.mapping import Mapping, mapped
 from blur.meta.devices import agreed, gathered, share, spread
 from blur.meta.objective import Metrics
@@ -18,7 +19,6 @@ from blur.meta.schedule import CHUNK_CAPACITY
 from blur.meta.setting import Setting
 
 
-@functools.partial(jax.jit, static_argnames=("outer", "mapping", "mesh"))
 def run_chunk(
     outer: Outer,
     mapping: Mapping,
@@ -39,7 +39,21 @@ def run_chunk(
     Returns:
       The outer states, what is held, and metrics `[candidates, CHUNK_CAPACITY]`, of which the first `length` count.
     """
+    compiled = run_forward_chunk if outer.forward_only else run_gradient_chunk
+    return compiled(outer, mapping, setting, states, held, keys, first, length, mesh)
 
+
+def _run_chunk(
+    outer: Outer,
+    mapping: Mapping,
+    setting: Setting,
+    states: PyTree,
+    held: PyTree,
+    keys: Key[Array, "candidates"],
+    first: Int[Array, ""] | int,
+    length: Int[Array, ""] | int,
+    mesh: Mesh | None,
+) -> tuple[PyTree, PyTree, Metrics]:
     axis = outer.divisible[0]
 
     def program(setting: Setting, states: PyTree, held: PyTree, keys: Array, first: Array, length: Array) -> tuple:
@@ -53,6 +67,11 @@ def run_chunk(
     everyone = spread(program, mesh, (P(), P(), own, P(), P(), P()), (P(), P(), own))
     states, metrics, held = everyone(setting, states, held, keys, first, length)
     return states, held, metrics
+
+
+STATIC = ("outer", "mapping", "mesh")
+run_gradient_chunk = jax.jit(_run_chunk, static_argnames=STATIC)
+run_forward_chunk = ForwardOnly(_run_chunk, static_argnames=STATIC)
 
 
 def _meta_steps(

@@ -87,6 +87,11 @@ class EvolutionOuter(Outer):
     strategy: Strategy
 
     @property
+    def forward_only(self) -> bool:
+        """See `Outer.forward_only`."""
+        return True
+
+    @property
     def divisible(self) -> tuple[Axis, int]:
         """The population."""
         return "population", self.strategy.population

@@ -39,6 +39,11 @@ class GradientOuter(Outer):
         self.objective.check_differentiable()
 
     @property
+    def forward_only(self) -> bool:
+        """See `Outer.forward_only`."""
+        return False
+
+    @property
     def divisible(self) -> tuple[Axis, int]:
         """The episodes."""
         return "episodes", self.objective.episodes

@@ -22,6 +22,11 @@ class Outer(abc.ABC):
 
     @property
     @abc.abstractmethod
+    def forward_only(self) -> bool:
+        """Whether a meta-step needs no gradient of the inner loop."""
+
+    @property
+    @abc.abstractmethod
     def divisible(self) -> tuple[Axis, int]:
         """What many devices divide among them within a meta-step, and how much of it there is."""
 

@@ -43,6 +43,11 @@ class TruncatedOuter(Outer):
     truncation: int
 
     @property
+    def forward_only(self) -> bool:
+        """See `Outer.forward_only`."""
+        return True
+
+    @property
     def divisible(self) -> tuple[Axis, int]:
         """The population, and the learners held for it."""
         return "population", self.strategy.population

@@ -18,7 +18,7 @@ from meta_toys import Drift, LinearDescent, LinearTask, linear_setting, sign_set
 
 from blur.genome_io import load_genome
 from blur.meta import MetaTraining, Setting, meta_train, train
-from blur.meta.chunk import run_chunk
+from blur.meta.chunk import run_forward_chunk, run_gradient_chunk
 from blur.meta.config import run_size
 
 KNOWN = {"LinearDescent": LinearDescent}
@@ -82,26 +82,27 @@ def test_a_resumed_run_is_bit_exact(outer, tmp_path, monkeypatch, capsys):
 def test_a_mixture_resumes_bit_exactly_and_compiles_once_per_setting(outer, tmp_path, monkeypatch):
     mixture = [linear_setting(unroll=2, weight=2.0), linear_setting(unroll=4)]
     config = dataclasses.replace(SMALL, outer=outer)
-    run_chunk.clear_cache()
+    chunk = run_gradient_chunk if outer == "adam" else run_forward_chunk.jitted
+    chunk.clear_cache()
     straight = run(config, mixture, out=tmp_path / "straight")
-    assert run_chunk._cache_size() == 2
+    assert chunk._cache_size() == 2
     assert set(straight.history["setting"]) == {0, 1}
     interrupt_at(monkeypatch, 5)
     with pytest.raises(KeyboardInterrupt):
         run(config, mixture, out=tmp_path / "resumed")
     monkeypatch.undo()
     run(config, mixture, out=tmp_path / "resumed", resume=True)
-    assert run_chunk._cache_size() == 2
+    assert chunk._cache_size() == 2
     assert files(tmp_path / "straight") == files(tmp_path / "resumed")
 
 
 def test_data_are_arguments_not_constants():
-    run_chunk.clear_cache()
+    run_gradient_chunk.clear_cache()
     results = []
     for scale in (1.0, 2.0):
         task = LinearTask(jnp.asarray(scale), jnp.asarray(0.0))
         results.append(run(SMALL, Setting(LinearDescent(), task, unroll=4, batch_size=8)))
-    assert run_chunk._cache_size() == 1
+    assert run_gradient_chunk._cache_size() == 1
     assert results[0].fitness != results[1].fitness
 
 
