@@ -141,7 +141,7 @@ def _mixed(key: Key[Array, ""], kind: Array, shape: tuple[int, int]) -> Float[Ar
 class GaussianRegression(ContextTask):
     """x = Σ^½ z, y = f(x) + σ ε with Gaussian z, ε, and f anew in every episode, in support and query alike.
 
-    f(x) = w·x with w = W^½ u, u ~ N(0, I); or, with `hidden`, f(x) = √(2/k) Σ_{j≤k} a_j relu(w_j·x) with all a_j and w_j
+    f(x) = w·x with w = W^½ u, u ~ N(0, I); or, with `hidden`, f(x) = √(2/k) Σ_{j≤k} a_j relu(w_j·x) with all a_j, w_j
     ~ N(0, 1), whose law no rotation of x changes.
 
     Attributes:
