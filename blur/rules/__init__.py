@@ -13,6 +13,7 @@ from blur.rules.bidirectional import Bidirectional
 from blur.rules.constructed_attention import GradientDescentAttention
 from blur.rules.gradient import OptaxMLP
 from blur.rules.hebbian_attention import KeepResidual, PresentPairs, PresentTargets, prediction
+from blur.rules.transformer import Attend, Descend, Embed, Perceptron, Transformer
 from blur.rules.two_state_sgd import TwoStateSGD
 
 _RULES = (
@@ -21,6 +22,7 @@ _RULES = (
     LinearAttention,
     OptaxMLP,
     OriginalNetwork,
+    Transformer,
     TwoStateSGD,
     Chain,
 )
@@ -45,7 +47,11 @@ _PARTS = (
     network.TieStates,
     network.WithDerivative,
     network.present_target,
+    Attend,
+    Descend,
+    Embed,
     KeepResidual,
+    Perceptron,
     PresentPairs,
     PresentTargets,
     prediction,

@@ -138,11 +138,7 @@ class LinearAttention(UpdateRule):
         Raises:
           ValueError: the queries' width is not the genome's.
         """
-        if inputs.shape[-1] != self.inputs:
-            raise ValueError(
-                f"the queries have shape {inputs.shape}, but the genome is for {self.inputs} inputs; expected "
-                f"[queries, {self.inputs}]"
-            )
+        check_queries(inputs, self.inputs)
         y = -inputs @ genome["start"].T if self.start else jnp.zeros((inputs.shape[0], self.outputs), inputs.dtype)
         queries = jnp.concatenate([inputs, y], axis=-1)
         return -self._last_layer(genome, state, queries @ state.transform)[:, self.inputs :]
@@ -167,15 +163,31 @@ class LinearAttention(UpdateRule):
 
     def _check_context(self, genome: Genome, batch: Batch) -> None:
         """Raises ValueError unless the batch is a context for this genome."""
-        width = genome["key"].shape[-1]
-        inputs, targets = batch.inputs.shape, batch.targets.shape
-        sizes = (inputs[-1], targets[-1])
-        if sizes != (self.inputs, self.outputs) or sum(sizes) != width or not inputs[0]:
+        check_context(batch, self.inputs, self.outputs)
+        if (width := genome["key"].shape[-1]) != self.width:
             raise ValueError(
-                f"the context has inputs {inputs} and targets {targets}, but the genome's tokens have {self.inputs} + "
-                f"{self.outputs} numbers; expected [n, {self.inputs}] and [n, {self.outputs}] with n ≥ 1"
-                + ("" if width == self.width else f" (its matrices have width {width})")
+                f"the genome's matrices have width {width}, but tokens of inputs {batch.inputs.shape} and targets "
+                f"{batch.targets.shape} have width {self.width}"
             )
+
+
+def check_context(batch: Batch, inputs: int, outputs: int) -> None:
+    """Raises ValueError unless the batch has at least one example, of these widths."""
+    shapes = (batch.inputs.shape, batch.targets.shape)
+    if (shapes[0][-1], shapes[1][-1]) != (inputs, outputs) or not shapes[0][0]:
+        raise ValueError(
+            f"the context has inputs {shapes[0]} and targets {shapes[1]}, but the genome's tokens have {inputs} + "
+            f"{outputs} numbers; expected [n, {inputs}] and [n, {outputs}] with n ≥ 1"
+        )
+
+
+def check_queries(queries: Array, inputs: int) -> None:
+    """Raises ValueError unless the queries have this width."""
+    if queries.shape[-1] != inputs:
+        raise ValueError(
+            f"the queries have shape {queries.shape}, but the genome is for {inputs} inputs; expected "
+            f"[queries, {inputs}]"
+        )
 
 
 def attend(
