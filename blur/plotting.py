@@ -46,14 +46,14 @@ def plot_curves(records: Sequence[Record], path: str | Path) -> Path:
     _tidy(axes)
     _titles(axes, _metric_title(records[0]), str(records[0].condition))
     _label_ends(axes, records)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def plot_comparison(records: Sequence[Record], path: str | Path) -> Path:
     """Writes a PNG of final scores: points with intervals for one condition, a heat map of learners for several."""
     conditions = list(dict.fromkeys(record.condition for record in records))
     figure = _points(records) if len(conditions) == 1 else _heat_map(records)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def colours(records: Sequence[Record]) -> list[str]:
@@ -186,7 +186,8 @@ def _floats(values: Sequence[float | None]) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in values])
 
 
-def _save(figure: Figure, path: str | Path) -> Path:
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Writes a figure as PNG, whole or not at all."""
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=150)
     return write_file(path, image.getvalue())
