@@ -75,7 +75,7 @@ def measure(preset: Preset) -> Finding:
 SIZES = ((1, 1, 3, 10), (10, 1, 10, 10), (5, 3, 4, 20), (12, 8, 45, 100))
 CLAIM = Claim(
     id="A1",
-    statement="One constructed layer of linear attention is a step of gradient descent, L layers are L steps, for any W_0",
+    statement="One constructed layer of linear attention is a step of gradient descent, L layers are L, for any W_0",
     source=f"{SOURCE}, Prop. 1",
     measure=measure,
     quick=Preset(SIZES, seeds=20),

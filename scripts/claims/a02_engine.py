@@ -96,7 +96,7 @@ def measure(preset: Preset) -> Finding:
 
 CLAIM = Claim(
     id="A2",
-    statement="The engine is attention: chain(hebbian, apply with keep 0, forward) is the constructed layer, and to keep "
+    statement="The engine is attention: chain(hebbian, apply keeping 0, forward) is the constructed layer, and keeping "
     "synapses instead of residuals is the same computation",
     source=f"{SOURCE}, Prop. 1, on the engine of Sandler et al., ICML 2021",
     measure=measure,

@@ -115,18 +115,40 @@ def train(
     return Trained(rule, result.genome, history["meta_step"], losses, seconds, 1e3 * cpu / training.steps)
 
 
+ATTENTION = LinearAttention(INPUTS)
+"""The published model: one head, weights shared by all layers."""
+
+RECIPES = {1: Training(3000), 2: Training(4000), 5: Training(5000, tasks=1024, clip=0.1)}
+"""How the attention of so many layers is trained by the quick presets, and in the genomes that are shipped."""
+
+FULL_RECIPES = {1: Training(20_000), 2: Training(30_000), 5: Training(30_000, clip=0.1)}
+"""How the full presets train it."""
+
+
+def attention(layers: int, *, retrain: bool) -> tuple[UpdateRule, Genome]:
+    """Trained attention: the shipped genome, or one trained anew by the full recipe."""
+    if retrain:
+        return train(ATTENTION, FULL_RECIPES[layers], layers=layers).learner
+    file = blur.load_genome(f"linear_attention_{layers}")
+    return file.rule, file.genome
+
+
 def tuned_descent(layers: int, *, tasks: int = 10_000) -> tuple[UpdateRule, Genome]:
     """Gradient descent of `layers` steps, its step size searched on validation tasks (the published one was searched on
     the test tasks)."""
-    rule = GradientDescentAttention(LinearAttention(INPUTS))
+    rule = GradientDescentAttention(ATTENTION)
     drawn = draw_tasks(TASK, VALIDATION_KEY, tasks, context=CONTEXT, layers=layers, split="validation")
     size = best_step_size(rule, drawn, np.linspace(0.5, 20.0, 40))
     return rule, {"step_size": jax.numpy.asarray(size)}
 
 
-def tuned_plus_plus(layers: int, training: Training) -> tuple[UpdateRule, Genome]:
+DESCENT = Training(600, tasks=1024, rate=0.2, clip=10.0)
+"""How the two numbers of GD++ are trained."""
+
+
+def tuned_plus_plus(layers: int, training: Training = DESCENT) -> tuple[UpdateRule, Genome]:
     """GD++ of `layers` steps, its two numbers meta-trained."""
-    rule = GradientDescentAttention(LinearAttention(INPUTS), plus_plus=True)
+    rule = GradientDescentAttention(ATTENTION, plus_plus=True)
     return train(rule, training, layers=layers).learner
 
 
