@@ -24,6 +24,9 @@ ATTENTION = Transformer(1, 1, (*FEATURES, Attend()))
 DESCENT = Transformer(1, 1, (*FEATURES, Descend()))
 
 
+RECIPE = Training(4000, tasks=256, rate=3e-3)
+
+
 @dataclasses.dataclass(frozen=True)
 class Preset:
     """Training of both models, and test tasks."""
@@ -85,7 +88,7 @@ CLAIM = Claim(
     "learned features does",
     source=f"{SOURCE}, §4 and Fig. 4",
     measure=measure,
-    quick=Preset(Training(4000, tasks=256, rate=3e-3), tasks=10_000),
+    quick=Preset(RECIPE, tasks=10_000),
     full=Preset(Training(20_000, tasks=2048, rate=3e-3), tasks=100_000),
 )
 

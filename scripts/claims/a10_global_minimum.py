@@ -112,8 +112,8 @@ CLAIM = Claim(
     id="A10",
     statement="One layer of linear attention trained on noisy Gaussian data is one step of gradient descent: the "
     "closed-form minimum, preconditioned where inputs or weights are not isotropic, plain for nonlinear targets",
-    source="Mahankali, Hashimoto & Ma, One Step of Gradient Descent is Provably the Optimal In-Context Learner with One "
-    "Layer of Linear Self-Attention, ICLR 2024",
+    source="Mahankali, Hashimoto & Ma, One Step of Gradient Descent is Provably the Optimal In-Context Learner with "
+    "One Layer of Linear Self-Attention, ICLR 2024",
     measure=measure,
     quick=Preset(Training(4000, tasks=1024), tasks=20_000),
     full=Preset(Training(20_000, tasks=4096), tasks=100_000),

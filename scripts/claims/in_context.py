@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -103,12 +104,18 @@ def meta_training(training: Training, layers: int) -> blur.MetaTraining:
 
 
 def train(
-    rule: UpdateRule, training: Training, *, layers: int = 1, task: Task = TASK, context: int = CONTEXT
+    rule: UpdateRule,
+    training: Training,
+    *,
+    layers: int = 1,
+    task: Task = TASK,
+    context: int = CONTEXT,
+    out: Path | None = None,
 ) -> Trained:
-    """Meta-trains a rule on contexts that are presented `layers` times."""
+    """Meta-trains a rule on contexts that are presented `layers` times; `out` is a folder for the run."""
     setting = blur.Setting(rule, task, unroll=layers, batch_size=context)
     wall, processor = time.perf_counter(), time.process_time()
-    result = blur.meta_train(setting, meta_training(training, layers))
+    result = blur.meta_train(setting, meta_training(training, layers), out=out)
     seconds, cpu = time.perf_counter() - wall, time.process_time() - processor
     history = result.history
     losses = history["fitness"].reshape(len(history["meta_step"]), -1)[:, 0] / 2
