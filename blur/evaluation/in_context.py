@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Key
 from blur.inner_loop import train_on, unroll
 from blur.rule import Episode, Genome, UpdateRule, batch_spec
 from blur.rules.attention import LinearAttention
+from blur.rules.transformer import Transformer
 from blur.tasks.task import Split, Task
 
 KEY = jax.random.key(0)
@@ -146,6 +147,18 @@ def likeness(first: tuple[UpdateRule, Genome], second: tuple[UpdateRule, Genome]
         float(jnp.mean(jnp.linalg.norm(slopes[0] - slopes[1], axis=-1))),
         float(jnp.mean(jnp.linalg.norm(outputs[0] - outputs[1], axis=-1))),
     )
+
+
+@functools.partial(jax.jit, static_argnames="rule")
+def copy_sensitivities(rule: Transformer, genome: Genome, tasks: Episode) -> Float[Array, "tokens tokens"]:
+    """Mean over tasks of ‖∂t_k/∂e_j‖: context token k after the first layer, token j before it, Frobenius norm."""
+
+    def sizes(episode: Episode) -> Array:
+        tokens, weight = rule.sequence(episode.support)
+        slopes = jax.jacrev(lambda e: rule.through(genome, e, weight)[1])(tokens)  # [k, width, j, width]
+        return jnp.sqrt(jnp.sum(slopes**2, axis=(1, 3)))
+
+    return jnp.mean(jax.lax.map(sizes, tasks), axis=0)
 
 
 class Products(NamedTuple):

@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from claim import Claim, Finding, at_least, at_most, main, reported
 from in_context import CONTEXT, INPUTS, SOURCE, TASK, TEST_KEY, Training, attention, panels, smooth, train
 
-from blur.evaluation.in_context import draw_tasks, losses_of
-from blur.rule import Episode, Genome
+from blur.evaluation.in_context import copy_sensitivities, draw_tasks, losses_of
 from blur.rules.transformer import Attend, Transformer
 
 RULE = Transformer(
@@ -27,17 +25,6 @@ class Preset:
     training: Training
     tasks: int
     sensitivity_tasks: int
-
-
-def copying(genome: Genome, tasks: Episode) -> np.ndarray:
-    """Mean over tasks of ‖∂t_k/∂e_j‖, t_k token k after the first layer and e_j token j; `[tokens, tokens]`."""
-
-    def sizes(episode: Episode) -> jax.Array:
-        tokens, weight = RULE.sequence(episode.support)
-        slopes = jax.jacrev(lambda e: RULE.through(genome, e, weight)[1])(tokens)  # [k, width, j, width]
-        return jnp.sqrt(jnp.sum(slopes**2, axis=(1, 3)))
-
-    return np.asarray(jnp.mean(jax.jit(lambda tasks: jax.lax.map(sizes, tasks))(tasks), axis=0))
 
 
 def paired_over_others(sizes: np.ndarray, first: int) -> tuple[float, float]:
@@ -57,8 +44,8 @@ def measure(preset: Preset) -> Finding:
         for name, values in losses_of(learners, TASK, TEST_KEY, preset.tasks, context=CONTEXT, layers=1).items()
     }
     drawn = draw_tasks(TASK, TEST_KEY, preset.sensitivity_tasks, context=CONTEXT, layers=1)
-    sizes = copying(trained.genome, drawn)
-    untrained = copying(RULE.init_genome(jax.random.key(1)), drawn)
+    sizes = np.asarray(copy_sensitivities(RULE, trained.genome, drawn))
+    untrained = np.asarray(copy_sensitivities(RULE, RULE.init_genome(jax.random.key(1)), drawn))
     checks = [
         reported("loss of one layer on paired tokens", losses["paired"], "0.2047 is the published line"),
         reported("loss of two layers on unpaired tokens", losses["unpaired"]),

@@ -9,6 +9,7 @@ import pytest
 
 from blur.evaluation.in_context import (
     best_step_size,
+    copy_sensitivities,
     draw_tasks,
     half_squared_errors,
     interpolate,
@@ -22,6 +23,7 @@ from blur.evaluation.in_context import (
 )
 from blur.rules.attention import LinearAttention
 from blur.rules.constructed_attention import GradientDescentAttention, gd_plus_plus, gradient_descent
+from blur.rules.transformer import Attend, Transformer
 from blur.tasks import InContextRegression
 
 RULE = LinearAttention(4)
@@ -95,6 +97,23 @@ def test_the_best_step_size_of_one_step_is_the_closed_form():
     drawn = draw_tasks(InContextRegression(), KEY, 20_000, context=10, layers=1, split="validation")
     measured = best_step_size(rule, drawn, np.linspace(1.0, 12.0, 23))
     assert measured == pytest.approx(6.0606, rel=0.05)
+
+
+def test_copy_sensitivities_show_who_reads_whom():
+    rule = Transformer(4, 1, (Attend(),), tokens="alternating", positions=2)
+    nothing = {name: jnp.zeros((1, 7, 7)) for name in ("projection", "value", "key", "query")}
+    drawn = tasks(count=3, layers=1)
+    still = copy_sensitivities(rule, {"0": nothing}, drawn)
+    assert jnp.allclose(still, jnp.sqrt(7) * jnp.eye(12))
+    one, gate = jnp.eye(7)[None], jnp.zeros((1, 7, 7)).at[0, 1, 1].set(1.0)
+    genome = {"projection": one, "value": one, "key": gate, "query": gate}  # t_k = e_k + c_k Σ_j c_j e_j / 12
+    measured = copy_sensitivities(rule, {"0": genome}, drawn)
+    tokens = jax.vmap(lambda batch: rule.sequence(batch)[0])(drawn.support)
+    c = tokens[..., 1]
+    sizes = jnp.sqrt(9 * c**2 + jnp.sum(tokens**2, axis=-1)) / 12  # ‖c_j I + e_j u₁ᵀ‖ / 12
+    expected = jnp.mean(jnp.abs(c)[:, :, None] * sizes[:, None, :], axis=0)
+    others = ~jnp.eye(12, dtype=bool)
+    assert jnp.allclose(measured[others], expected[others], atol=1e-6)
 
 
 def test_splits_are_different_tasks():
