@@ -79,10 +79,8 @@ class LinearAttention(UpdateRule):
     initial_scale: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "outputs", "layers", "heads", "key_size"):
-            size = getattr(self, name)
-            if size is not None and size < 1:
-                raise ValueError(f"{name} is {size}; expected at least 1")
+        names = ("inputs", "outputs", "layers", "heads", "key_size")
+        check_sizes(**{name: getattr(self, name) for name in names})
 
     @property
     def width(self) -> int:
@@ -169,6 +167,13 @@ class LinearAttention(UpdateRule):
                 f"the genome's matrices have width {width}, but tokens of inputs {batch.inputs.shape} and targets "
                 f"{batch.targets.shape} have width {self.width}"
             )
+
+
+def check_sizes(**sizes: int | None) -> None:
+    """Raises ValueError, naming the size, unless every size is at least 1, or None."""
+    for name, size in sizes.items():
+        if size is not None and size < 1:
+            raise ValueError(f"{name} is {size}; expected at least 1")
 
 
 def check_context(batch: Batch, inputs: int, outputs: int) -> None:

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from blur.choices import check_choice
 from blur.rule import Batch, Genome, UpdateRule
-from blur.rules.attention import attend, check_context, check_queries
+from blur.rules.attention import attend, check_context, check_queries, check_sizes
 
 Tokens = Float[Array, "tokens _width"]
 """Their width may differ from layer to layer."""
@@ -47,12 +48,19 @@ class Attend(Layer):
       heads: attention heads.
       key_size: None for the tokens' width.
       initial_scale: matrices are drawn from N(0, initial_scale / fan-in).
+
+    Raises:
+      ValueError: a size is below 1, or the kind unknown.
     """
 
     kind: Literal["linear", "softmax"] = "linear"
     heads: int = 1
     key_size: int | None = None
     initial_scale: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_choice("kind", self.kind, ("linear", "softmax"))
+        check_sizes(heads=self.heads, key_size=self.key_size)
 
     def init_genome(self, key: Key[Array, ""], width: int) -> Genome:
         """`projection`, `value`, `key` and `query`, as in `LinearAttention`."""
@@ -103,6 +111,9 @@ class Perceptron(Layer):
 
     hidden: int
 
+    def __post_init__(self) -> None:
+        check_sizes(hidden=self.hidden)
+
     def init_genome(self, key: Key[Array, ""], width: int) -> Genome:
         """Variance 1 / fan-in; biases of 0."""
         first, second = jax.random.split(key)
@@ -124,6 +135,9 @@ class Embed(Layer):
     """e ← A e, with `width` numbers."""
 
     width: int
+
+    def __post_init__(self) -> None:
+        check_sizes(width=self.width)
 
     def init_genome(self, key: Key[Array, ""], width: int) -> Genome:
         """Variance 1 / fan-in."""
@@ -163,7 +177,7 @@ class Transformer(UpdateRule):
       clip: tokens are clipped to ±clip after every layer; None for no clipping.
 
     Raises:
-      ValueError: `positions` is odd or negative, or there is no layer.
+      ValueError: a size is below 1, `positions` is odd or negative, there is no layer, or `tokens` is unknown.
     """
 
     inputs: int
@@ -174,6 +188,8 @@ class Transformer(UpdateRule):
     clip: float | None = None
 
     def __post_init__(self) -> None:
+        check_sizes(inputs=self.inputs, outputs=self.outputs)
+        check_choice("tokens", self.tokens, ("paired", "alternating"))
         if self.positions < 0 or self.positions % 2:
             raise ValueError(f"positions is {self.positions}; expected an even number, 0 for none")
         if not self.layers:

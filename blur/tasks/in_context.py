@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
+from blur.choices import check_choice
 from blur.rule import Episode
 from blur.tasks.synthetic import SyntheticTask
 from blur.tasks.task import Kind, Split
@@ -77,8 +78,7 @@ class InContextRegression(ContextTask):
         for name, least in (("inputs", 1), ("queries", 1), ("distractors", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected at least {least}")
-        if self.law not in ("uniform", "mixed"):
-            raise ValueError(f"law {self.law!r} is unknown; expected uniform or mixed")
+        check_choice("law", self.law, ("uniform", "mixed"))
 
     def sample(
         self,

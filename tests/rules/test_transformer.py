@@ -161,3 +161,20 @@ def test_what_does_not_fit_is_refused():
         Transformer(3, positions=3)
     with pytest.raises(ValueError, match="without layers"):
         Transformer(3, layers=())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Attend("sofmax"), "kind is 'sofmax'; did you mean 'softmax'"),
+        (lambda: Attend(heads=0), "heads is 0"),
+        (lambda: Perceptron(0), "hidden is 0"),
+        (lambda: Embed(-1), "width is -1"),
+        (lambda: Transformer(0), "inputs is 0"),
+        (lambda: Transformer(3, tokens="triples"), "tokens is 'triples'; expected one of paired, alternating"),
+    ],
+)
+@pytest.mark.usefixtures("no_type_checks")
+def test_unknown_names_and_sizes_below_one_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

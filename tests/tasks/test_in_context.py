@@ -108,7 +108,7 @@ def test_sizes_out_of_range_are_refused(options, message):
 
 @pytest.mark.usefixtures("no_type_checks")
 def test_an_unknown_law_is_refused():
-    with pytest.raises(ValueError, match="law 'cauchy' is unknown"):
+    with pytest.raises(ValueError, match="law is 'cauchy'; expected one of uniform, mixed"):
         InContextRegression(law="cauchy")
 
 
