@@ -30,15 +30,16 @@ EPSILON = 1e-8
 """Added to the norms of sensitivities."""
 
 
+@functools.partial(jax.jit, static_argnames=("count", "context", "layers", "split"))
 def draw_tasks(
     task: Task, key: Key[Array, ""], count: int, *, context: int, layers: int, split: Split = "test"
 ) -> Episode:
     """`count` episodes, stacked along a leading axis, of `context` pairs and `layers` inner steps."""
 
-    def draw(task: Task, key: Key[Array, ""]) -> Episode:
+    def draw(key: Key[Array, ""]) -> Episode:
         return task.sample(key, unroll=layers, batch_size=context, split=split)
 
-    return jax.jit(jax.vmap(draw, in_axes=(None, 0)))(task, jax.random.split(key, count))
+    return jax.vmap(draw)(jax.random.split(key, count))
 
 
 @functools.partial(jax.jit, static_argnames="rule")
