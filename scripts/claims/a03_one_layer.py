@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import jax
 import numpy as np
@@ -19,12 +20,14 @@ from in_context import (
     TEST_KEY,
     Trained,
     Training,
+    meta_training,
     panels,
     smooth,
     train,
     tuned_descent,
 )
 
+import blur.meta
 from blur.evaluation.in_context import (
     draw_tasks,
     interpolate,
@@ -45,7 +48,7 @@ PUBLISHED_CPU_MILLISECONDS = 14.0
 ITERATIONS, DAMPING = 50, 0.75
 """Of the published test that applies a trained layer again and again."""
 
-EVOLUTION = Training(4000, tasks=512, rate=2e-2, outer="Open_ES", population=64, std=0.03)
+EVOLUTION = Training(3000, tasks=512, rate=2e-2, outer="Open_ES", population=64, std=0.03)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,14 +72,22 @@ def compare(name: str, genome: Genome, descent: tuple, count: int) -> list[Check
     """Losses on the same test tasks, sensitivities and predictions against the tuned step."""
     constructed = gradient_descent(ATTENTION, descent[1]["step_size"])
     middle = interpolate(ATTENTION, genome, constructed)
-    learners = {"trained": (ATTENTION, genome), "descent": descent, "middle": (ATTENTION, middle)}
+    best = gradient_descent(ATTENTION, ONE_STEP_SIZE)
+    learners = {
+        "trained": (ATTENTION, genome),
+        "descent": descent,
+        "middle": (ATTENTION, middle),
+        "closed form": (ATTENTION, best),
+    }
     losses = losses_of(learners, TASK, TEST_KEY, count, context=CONTEXT, layers=1)
     ratio, interval = mean_ratio(losses["trained"], losses["descent"])
+    expected_loss = ONE_STEP_LOSS + (losses["trained"] - losses["closed form"]).mean()  # the tasks' own luck cancels
     drawn = draw_tasks(TASK, TEST_KEY, 10_000, context=CONTEXT, layers=1)
     alike = likeness((ATTENTION, genome), descent, drawn)
     return [
-        reported(f"{name}: loss on {count:,} tasks", losses["trained"].mean(), f"{ONE_STEP_LOSS:.6f} is one step's"),
-        at_most(f"{name}: |loss / closed form − 1|", abs(losses["trained"].mean() / ONE_STEP_LOSS - 1), 0.01),
+        reported(f"{name}: mean loss on {count:,} tasks", losses["trained"].mean()),
+        reported(f"{name}: of η* on the same tasks", losses["closed form"].mean(), f"{ONE_STEP_LOSS:.6f} on all tasks"),
+        at_most(f"{name}: |loss / closed form − 1|, paired", abs(expected_loss / ONE_STEP_LOSS - 1), 0.01),
         at_most(f"{name}: loss / that of the tuned step, same tasks", ratio, 1.01),
         reported(f"{name}: its 95 % interval", interval),
         at_least(f"{name}: cosine of sensitivities", alike.cosine, 0.99),
@@ -100,6 +111,20 @@ def iterate(genome: Genome, step_size: jax.Array) -> tuple[np.ndarray, np.ndarra
     return first, second
 
 
+def cpu_milliseconds(training: Training, steps: int = 200) -> float:
+    """Processor time of one training step, without compilation."""
+    outer = blur.meta.make_outer(meta_training(training, 1))
+    setting = blur.Setting(ATTENTION, TASK, unroll=1, batch_size=CONTEXT)
+    step = jax.jit(lambda state, index: outer.step(state, (), TEST_KEY, index, setting)[0])
+    state = outer.init(TEST_KEY, ATTENTION.init_genome(TEST_KEY), ATTENTION)
+    state = jax.block_until_ready(step(step(state, 0), 1))
+    start = time.process_time()
+    for index in range(steps):
+        state = step(state, index)
+    jax.block_until_ready(state)
+    return 1e3 * (time.process_time() - start) / steps
+
+
 def measure(preset: Preset) -> Finding:
     """Trains by gradient and by evolution, and compares both with the tuned step."""
     descent = tuned_descent(1)
@@ -115,9 +140,9 @@ def measure(preset: Preset) -> Finding:
             float(np.max(iterated[0] / iterated[1])),
         ),
         reported(
-            "CPU-ms per training step, compilation included",
-            trained.cpu_milliseconds,
-            f"≤ {PUBLISHED_CPU_MILLISECONDS / 3:.1f}, a third of the published code's, when idle",
+            f"CPU-ms per training step of {preset.gradient.tasks:,} tasks",
+            cpu_milliseconds(preset.gradient),
+            f"{PUBLISHED_CPU_MILLISECONDS:g} (published code, 2,048 tasks)",
         ),
         reported("seconds of training by gradient", trained.seconds),
     ]
