@@ -109,6 +109,16 @@ class GradientDescentAttention(UpdateRule):
         genome = {"step_size": jnp.full(shape, self.initial_step_size)}
         return genome | ({"shrinkage": jnp.zeros(shape)} if self.plus_plus else {})
 
+    @property
+    def inputs(self) -> int:
+        """Numbers of x."""
+        return self.attention.inputs
+
+    @property
+    def outputs(self) -> int:
+        """Numbers of y."""
+        return self.attention.outputs
+
     def weights(self, genome: Genome) -> Genome:
         """The genome of `attention` that these numbers stand for."""
         if self.plus_plus:

@@ -11,7 +11,7 @@ from blur.genome_io import load_genome, save_genome, validate_genome
 from blur.inner_loop import train_on
 from blur.rule import Episode, make_batch
 from blur.rules.attention import LinearAttention
-from blur.rules.constructed_attention import gradient_descent
+from blur.rules.constructed_attention import GradientDescentAttention, gradient_descent
 from blur.rules.transformer import Attend, Descend, Embed, Perceptron, Transformer, weighted_softmax
 
 KEY = jax.random.key(0)
@@ -117,8 +117,8 @@ def test_genomes_go_through_files(rule, tmp_path):
     assert load_genome(path).rule == rule
 
 
-def test_a_file_with_a_transformer_is_validated(tmp_path):
-    rule = Transformer(5, 3)
+@pytest.mark.parametrize("rule", [Transformer(10), LinearAttention(4, 2), GradientDescentAttention(LinearAttention(7))])
+def test_files_are_validated_with_the_widths_of_their_rules(rule, tmp_path):
     validate_genome(save_genome(tmp_path / "g.safetensors", rule, rule.init_genome(KEY)))
 
 
