@@ -78,7 +78,7 @@ def measure(preset: Preset) -> Finding:
     for layers, training in preset.recipes.items():
         checks += measure_depth(layers, training, preset.tasks, (axes[0], axes[1]))
     axes[0].set(xlabel="meta-steps", ylim=(0.04, 0.3))
-    axes[1].set(xlabel="layer", yscale="log")
+    axes[1].set(xlabel="layer", yscale="log", xticks=range(1, 6))
     for one in axes:
         one.legend(fontsize=7)
     return Finding(checks, figure)

@@ -66,7 +66,7 @@ def measure(preset: Preset) -> Finding:
         axes[0].plot(range(1, layers + 1), medians, marker=".", label=f"{layers} layers")
     for layer, mean in enumerate(spectra.mean(0)):
         axes[1].plot(range(1, INPUTS + 1), mean[::-1] / mean[-1], marker=".", label=f"before layer {layer + 1}")
-    axes[0].set(xlabel="layer", yscale="log")
+    axes[0].set(xlabel="layer", yscale="log", xticks=range(1, 6))
     axes[1].set(xlabel="eigenvalue of XXᵀ, largest first", ylabel="relative to the largest", yscale="log")
     for one in axes:
         one.legend(fontsize=8)

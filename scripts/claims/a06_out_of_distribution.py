@@ -65,8 +65,8 @@ def measure_shift(
         for name in learners:
             means[name].append(float(losses[name].mean()))
     if axes is not None:
-        for name, values in means.items():
-            axes.plot(shift.values, values, "--" if name.startswith("GD") else "-", label=name)
+        for (name, values), width in zip(means.items(), (6, 3.5, 1.2), strict=True):  # they lie on each other
+            axes.plot(shift.values, values, linewidth=width, label=name)
         axes.set(xlabel=shift.label, yscale="log")
         axes.legend(fontsize=8)
     return {name: np.array(values) for name, values in means.items()}
