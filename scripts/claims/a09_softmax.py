@@ -30,7 +30,7 @@ RULES = {
 }
 
 
-RECIPE = Training(1500, tasks=512)
+RECIPE = Training(2000, tasks=1024)
 
 
 @dataclasses.dataclass(frozen=True)
