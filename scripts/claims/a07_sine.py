@@ -20,11 +20,11 @@ TASK = Sine(fixed_support=True, low=0.1, high=0.5)
 """Amplitudes as published; amplitude and phase are independent here, which makes the family richer."""
 
 FEATURES = (Embed(40), Perceptron(160))
-ATTENTION = Transformer(1, 1, (*FEATURES, Attend()))
+ATTENTION = Transformer(1, 1, (*FEATURES, Attend(initial_scale=0.3)))
 DESCENT = Transformer(1, 1, (*FEATURES, Descend()))
 
 
-RECIPE = Training(4000, tasks=256, rate=3e-3)
+RECIPE = Training(4000, tasks=256, rate=1e-2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ CLAIM = Claim(
     source=f"{SOURCE}, §4 and Fig. 4",
     measure=measure,
     quick=Preset(RECIPE, tasks=10_000),
-    full=Preset(Training(20_000, tasks=2048, rate=3e-3), tasks=100_000),
+    full=Preset(Training(20_000, tasks=2048, rate=1e-2), tasks=100_000),
 )
 
 if __name__ == "__main__":
