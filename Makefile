@@ -8,15 +8,15 @@ demo: .venv/installed ## meta-train on digits, evaluate against tuned baselines,
 	$(BIN)/blur demo --out runs/demo
 
 test: .venv/installed-dev ## every test, on two processes
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 lint: .venv/installed-dev ## style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/installed ## time an episode against plain SGD
-	$(BIN)/python scripts/benchmark.py runs/benchmark.json
+bench: .venv/installed ## time episodes, meta-gradients and populations, in minutes; a table, a JSON file and a picture
+	$(BIN)/blur benchmark --out runs/benchmark
 
 clean: ## remove the environment and everything that tools have cached
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -32,6 +32,9 @@ COMMANDS = {
     "train": Entry("train", "Train", "train a network on your data with a genome"),
     "predict": Entry("predict", "Predict", "predict with a trained network"),
     "genome": Entry("genome", "GenomeCommand", "show, validate or convert a genome file"),
+    "benchmark": Entry(
+        "benchmark", "Benchmark", "time the engine against large matrix products, a naive version and SGD"
+    ),
     "genomes": Entry("lists", "Genomes", "list the genomes that ship with blur"),
     "rules": Entry("lists", "Rules", "list the update rules"),
     "tasks": Entry("lists", "Tasks", "list the tasks"),

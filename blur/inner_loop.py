@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from blur.losses import Loss
-from blur.rule import Batch, Episode, Genome, UpdateRule, batch_spec
+from blur.rule import Batch, Episode, Genome, Stream, UpdateRule, batch_spec
 
 Observe = Callable[[PyTree], Any]
+
+KEPT = "kept"
+"""Values of this `jax.ad_checkpoint.checkpoint_name` are stored where a rematerialised step is not computed again."""
+
+LONG = 100
+"""Rematerialised unrolls of more steps store the state once per segment of √T steps, not once per step."""
 
 
 def unroll(
     rule: UpdateRule,
     genome: Genome,
     state: PyTree,
-    support: Batch,
+    support: Batch | Stream,
     steps: int | None = None,
     *,
     observe: Observe | None = None,
@@ -30,22 +39,56 @@ def unroll(
       rule: what learns.
       genome: its meta-parameters.
       state: where it starts.
-      support: a stream `[T, B, …]`, one batch per step, or one batch `[B, …]` if `steps` is given.
+      support: a stream `[T, B, …]` or `Stream`, one batch per step, or one batch `[B, …]` if `steps` is given.
       steps: number of steps on a fixed batch, which stays a constant of the scan and is never tiled.
       observe: `observe(state)` is evaluated after each step and stacked along a leading axis.
-      remat: recompute each step in the backward pass of a gradient, instead of storing its intermediate values: less
-        memory and, on CPUs, less time.
+      remat: recompute inner steps in the backward pass of a gradient instead of storing what they compute, but for
+        their states and matrix products: less memory and, on CPUs, less time. Above `LONG` steps, states are stored
+        once per segment of √T steps: memory grows with √T, at the price of one more forward pass.
 
     Returns:
       The last state, and the stacked observations (None without `observe`).
     """
 
-    def body(carry: PyTree, batch: Batch | None) -> tuple[PyTree, Any]:
-        carry = rule.step(genome, carry, support if batch is None else batch)
+    stream, length = _stream(support, steps)
+
+    def body(carry: PyTree, piece: Any) -> tuple[PyTree, Any]:
+        batch = support.source.batch(piece) if isinstance(support, Stream) else support if steps is not None else piece
+        carry = rule.step(genome, carry, batch)
         return carry, None if observe is None else observe(carry)
 
-    scanned = jax.checkpoint(body, prevent_cse=False) if remat else body
-    return jax.lax.scan(scanned, state, support if steps is None else None, length=steps)
+    if rule.longest_life is not None and length > rule.longest_life:
+        raise ValueError(
+            f"{length} inner steps, but the rule has room for {rule.longest_life}; raise dual_steps, or layers"
+        )
+    if not remat:
+        return jax.lax.scan(body, state, stream, length=length)
+    kept = jax.checkpoint_policies.save_only_these_names(KEPT)
+    step = jax.checkpoint(body, prevent_cse=False, policy=kept)
+    return (jax.lax.scan if length <= LONG else _scan_in_segments)(step, state, stream, length)
+
+
+def _stream(support: Batch | Stream, steps: int | None) -> tuple[Any, int]:
+    """What a scan over inner steps runs through (nothing for a fixed batch), and how long that is."""
+    if isinstance(support, Stream):
+        return support.indices, len(support.indices)
+    return (support, len(support.weight)) if steps is None else (None, steps)
+
+
+def _scan_in_segments(step: Callable[..., Any], state: PyTree, stream: Any, length: int) -> tuple[PyTree, Any]:
+    """A scan in segments of √length steps, which a gradient computes again as a whole; the rest is scanned after."""
+    size = math.isqrt(length)
+    whole = length - length % size
+
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def segment(carry: PyTree, batches: Any) -> tuple[PyTree, Any]:
+        return jax.lax.scan(step, carry, batches, length=size)
+
+    segments = jax.tree.map(lambda leaf: leaf[:whole].reshape(-1, size, *leaf.shape[1:]), stream)
+    state, seen = jax.lax.scan(segment, state, segments, length=whole // size)
+    state, rest = jax.lax.scan(step, state, jax.tree.map(lambda leaf: leaf[whole:], stream), length=length - whole)
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), seen)
+    return state, jax.tree.map(lambda *parts: jnp.concatenate(parts), flat, rest)
 
 
 def train_on(rule: UpdateRule, genome: Genome, key: Key[Array, ""], episode: Episode, *, remat: bool = False) -> PyTree:

@@ -230,8 +230,9 @@ def to_original(network: OriginalNetwork, genome: Genome) -> dict[str, np.ndarra
 
 def synapse_from_original(square: Float[Any, "all all k"], inputs: int) -> Synapse:
     """The blocks that neurons read, of a matrix over [inputs, bias, outputs] on both axes."""
-    forward = square[: inputs + 1, inputs + 1 :].swapaxes(1, 2)
-    return Synapse(forward[:inputs], forward[inputs], square[inputs + 1 :, :inputs].swapaxes(1, 2))
+    square = square.transpose(2, 0, 1)
+    forward = square[:, : inputs + 1, inputs + 1 :]
+    return Synapse(forward[:, :inputs], forward[:, inputs], square[:, inputs + 1 :, :inputs])
 
 
 _DEFAULTS = {

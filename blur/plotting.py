@@ -43,17 +43,17 @@ def plot_curves(records: Sequence[Record], path: str | Path) -> Path:
     axes.set_xlim(1 if records[0].unroll > 1 else 0, records[0].unroll)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("inner steps (baselines: solid with batch normalisation, dashed without)", color=GREY)
-    _tidy(axes)
+    tidy(axes)
     _titles(axes, _metric_title(records[0]), str(records[0].condition))
     _label_ends(axes, records)
-    return save_figure(figure, path)
+    return save_png(figure, path)
 
 
 def plot_comparison(records: Sequence[Record], path: str | Path) -> Path:
     """Writes a PNG of final scores: points with intervals for one condition, a heat map of learners for several."""
     conditions = list(dict.fromkeys(record.condition for record in records))
     figure = _points(records) if len(conditions) == 1 else _heat_map(records)
-    return save_figure(figure, path)
+    return save_png(figure, path)
 
 
 def colours(records: Sequence[Record]) -> list[str]:
@@ -122,7 +122,7 @@ def _points(records: Sequence[Record]) -> Figure:
         label.set(color=colour, fontweight="bold" if record.kind == "learner" else "normal")
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.12, y=0.08)
-    _tidy(axes, grid="x")
+    tidy(axes, grid="x")
     _titles(axes, f"{_metric_title(records[0])} after {records[0].unroll} steps", str(records[0].condition))
     return figure
 
@@ -176,7 +176,8 @@ def _titles(axes: Axes, title: str, subtitle: str) -> None:
     axes.annotate(subtitle, (0, 1), (0, 6), "axes fraction", "offset points", color=GREY, fontsize=9)
 
 
-def _tidy(axes: Axes, grid: Literal["x", "y"] = "y") -> None:
+def tidy(axes: Axes, grid: Literal["x", "y"] = "y") -> None:
+    """Leaves the left and lower edge of a plot, and a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis=grid, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -186,8 +187,8 @@ def _floats(values: Sequence[float | None]) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in values])
 
 
-def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Writes a figure as PNG, whole or not at all."""
+def save_png(figure: Figure, path: str | Path) -> Path:
+    """Writes a figure as a PNG."""
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=150)
     return write_file(path, image.getvalue())

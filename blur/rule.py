@@ -10,12 +10,12 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from blur.state import State
 
@@ -46,25 +46,54 @@ def make_batch(inputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None =
     return Batch(inputs, targets, jnp.ones(inputs.shape[:-1], inputs.dtype) if weight is None else jnp.asarray(weight))
 
 
+@runtime_checkable
+class Source(Protocol):
+    """Where a stream's examples are: a pytree."""
+
+    def batch(self, indices: Int[Array, "*batch"]) -> Batch:
+        """The examples with these places."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """A support that is read batch by batch while it is learned from, so that a long life needs little memory.
+
+    Attributes:
+      indices: places of the examples in the source, `[T, B]`.
+      source: has the examples.
+    """
+
+    indices: Int[Array, "steps batch"]
+    source: Source
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Episode:
     """One life of a learner: it is trained on `support`, then scored on `query`.
 
     Attributes:
-      support: a stream of batches with a leading time axis `[T, B, …]` (`steps` is None), or one batch `[B, …]` that is
-        presented again at each of `steps` inner steps.
+      support: a stream of batches with a leading time axis `[T, B, …]` (`steps` is None), as arrays or as a `Stream`;
+        or one batch `[B, …]` that is presented again at each of `steps` inner steps.
       query: the batch `[Q, …]` it is scored on; none of its examples occurs in `support`.
       steps: None for a stream, else the static number of inner steps on the fixed batch.
     """
 
-    support: Batch
+    support: Batch | Stream
     query: Batch
     steps: int | None = dataclasses.field(default=None, metadata={"static": True})
 
 
+def as_arrays(support: Batch | Stream) -> Batch:
+    """A support as arrays, whole."""
+    return support.source.batch(support.indices) if isinstance(support, Stream) else support
+
+
 def batch_spec(episode: Episode) -> Batch:
     """Shapes and dtypes of one support batch, as `UpdateRule.init_state` wants them."""
+    if isinstance(episode.support, Stream):
+        return jax.eval_shape(episode.support.source.batch, episode.support.indices[0])
     drop = 1 if episode.steps is None else 0
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[drop:], leaf.dtype), episode.support)
 
@@ -75,6 +104,11 @@ class UpdateRule(abc.ABC):
     All four methods are pure and safe under `jit`, `vmap`, `grad` and `lax.scan`; a state keeps its structure, shapes
     and dtypes from `init_state` on.
     """
+
+    @property
+    def longest_life(self) -> int | None:
+        """The most inner steps that a state has room for; None for any number."""
+        return None
 
     @abc.abstractmethod
     def init_genome(self, key: Key[Array, ""]) -> Genome:

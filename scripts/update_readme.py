@@ -1,9 +1,9 @@
-"""Put an evaluation's results into the README: the table between its markers, and its picture.
+"""Put results into the README: the tables between their markers, and their picture.
 
 python scripts/update_readme.py NAME FOLDER
 
-FOLDER is the output of `blur evaluate` or `blur demo` (its folder `evaluation`); the README holds the lines
-`<!-- NAME -->` and `<!-- /NAME -->`. The picture of the learning curves goes to scripts/figures/NAME.png.
+FOLDER is the output of `blur evaluate`, of `blur demo` (its folder `evaluation`) or of `blur benchmark`; the README
+holds the lines `<!-- NAME -->` and `<!-- /NAME -->`. The picture (curves or times) goes to scripts/figures/NAME.png.
 """
 
 from __future__ import annotations
@@ -13,8 +13,12 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from blur.benchmark.records import FILE_NAME, read_records
+from blur.benchmark.report import HEADING, TARGET_HEADING, describe, rows, target_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ("task", "resolution", "hidden", "unroll", "batch")
@@ -27,13 +31,39 @@ def main(name: str, folder: Path) -> None:
     pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     if not pattern.search(text):
         raise ValueError(f"README.md has no markers <!-- {name} --> … <!-- /{name} -->")
-    records = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    readme.write_text(pattern.sub(lambda match: match[1] + table(records) + match[2], text), encoding="utf-8")
-    curves = sorted(folder.glob("curves_*.png"))
-    if len(curves) == 1:
+    tables = speed(folder) if (folder / FILE_NAME).exists() else evaluation(folder)
+    readme.write_text(pattern.sub(lambda match: match[1] + tables + match[2], text), encoding="utf-8")
+    pictures = sorted([*folder.glob("curves_*.png"), *folder.glob("benchmark.png")])
+    if len(pictures) == 1:
         figures = ROOT / "scripts" / "figures"
         figures.mkdir(exist_ok=True)
-        shutil.copyfile(curves[0], figures / f"{name}.png")
+        shutil.copyfile(pictures[0], figures / f"{name}.png")
+
+
+def speed(folder: Path) -> str:
+    """The machine, the targets and all cases of a benchmark."""
+    records = read_records(folder)
+    parts = [
+        f"{describe(records[0].machine)}.\n",
+        markdown(TARGET_HEADING, target_rows(records)),
+        markdown(HEADING, rows(records)),
+    ]
+    return "\n".join(parts)
+
+
+def markdown(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, the first column to the left and the others to the right."""
+    lines = [
+        [cell.replace("-\n", "").replace("\n", " ") for cell in heading],
+        ["---"] + ["---:"] * (len(heading) - 1),
+        *body,
+    ]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def evaluation(folder: Path) -> str:
+    """The table of an evaluation."""
+    return table(json.loads((folder / "results.json").read_text(encoding="utf-8")))
 
 
 def table(records: list[dict[str, Any]]) -> str:

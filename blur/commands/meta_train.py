@@ -13,8 +13,9 @@ from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 from blur.config import from_config, to_config
 from blur.files import write_file
 from blur.genome_io import load_genome
-from blur.meta import MetaTraining, Setting, meta_train
+from blur.meta import MetaTraining, MetaTrainResult, Setting, meta_train
 from blur.meta.config import run_size
+from blur.meta.hosts import Machines, is_first_process
 from blur.meta.run_folder import parts_of_run
 from blur.rule import Genome, UpdateRule
 from blur.rules import RULES
@@ -52,6 +53,7 @@ class MetaTrain:
       words: the command line, after the command's name.
       rule: what learns: a network of multi-state neurons (sizes, activations, how a random genome is drawn).
       meta: what makes genomes better: the outer loop around whole lives of learning.
+      machines: where it is computed: on one host's devices, or on those of many hosts that start the same command.
     """
 
     task: Annotated[Positional[str], arg(metavar="TASK")]
@@ -66,15 +68,30 @@ class MetaTrain:
     words: Suppress[tuple[str, ...]] = ()
     rule: OmitArgPrefixes[Bidirectional] = dataclasses.field(default_factory=Bidirectional)
     meta: OmitArgPrefixes[MetaTraining] = dataclasses.field(default_factory=MetaTraining)
+    machines: OmitArgPrefixes[Machines] = dataclasses.field(default_factory=Machines)
 
     def run(self) -> None:
         """Meta-trains and says what came out."""
+        self.machines.join()
         out = Path(self.out)
         command = started_with(self) if self.resume else self
         settings, genome = command.start()
-        if not self.resume and not parts_of_run(out):
-            write_file(out / COMMAND_FILE, json.dumps(to_config(command, KNOWN), indent=2) + "\n")
-        result = meta_train(settings, command.meta, init=genome, out=out, resume=self.resume, command=command.line)
+        if is_first_process() and not self.resume and not parts_of_run(out):
+            there = to_config(dataclasses.replace(command, machines=Machines()), KNOWN)
+            write_file(out / COMMAND_FILE, json.dumps(there, indent=2) + "\n")
+        result = meta_train(
+            settings,
+            command.meta,
+            init=genome,
+            out=out,
+            resume=self.resume,
+            command=command.line,
+            devices=self.machines.devices,
+        )
+        if is_first_process():
+            self._say(result, out)
+
+    def _say(self, result: MetaTrainResult, out: Path) -> None:
         accuracy = "" if math.isnan(result.accuracy) else f", accuracy {result.accuracy:.4g}"
         print(f"validation fitness {result.fitness:.4g}{accuracy} (candidate {result.candidate})")
         print(f"genome: {out / 'genome.safetensors'}")
@@ -122,7 +139,7 @@ class MetaTrain:
 
 
 COMMAND_FILE = "command.json"
-KNOWN = {**RULES, "MetaTrain": MetaTrain, "MetaTraining": MetaTraining}
+KNOWN = {**RULES, "MetaTrain": MetaTrain, "MetaTraining": MetaTraining, "Machines": Machines}
 
 FREE = ("out", "resume", "data_dir", "words")
 """Options that may be others when a run is resumed; which data are used is checked by their content."""
@@ -146,7 +163,8 @@ def started_with(resumed: MetaTrain) -> MetaTrain:
                 f"the run in {resumed.out} was started with {option} {in_words(there[name])}, not {in_words(value)}; "
                 "leave the option out, or start another run in another folder"
             )
-    return dataclasses.replace(started, out=resumed.out, data_dir=resumed.data_dir or started.data_dir)
+    free = {"out": resumed.out, "data_dir": resumed.data_dir or started.data_dir, "machines": resumed.machines}
+    return dataclasses.replace(started, **free)
 
 
 def in_words(value: Any) -> str:
@@ -156,5 +174,5 @@ def in_words(value: Any) -> str:
 
 def _options(command: MetaTrain) -> dict[str, Any]:
     """All options by name, those of the rule and of the outer loop among them."""
-    fields = {name: value for name, value in vars(command).items() if name not in ("rule", "meta")}
+    fields = {name: value for name, value in vars(command).items() if name not in ("rule", "meta", "machines")}
     return {**fields, **dataclasses.asdict(command.rule), **dataclasses.asdict(command.meta)}

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from blur.rule import Batch, Episode, Genome, UpdateRule, batch_spec
+from blur.rule import Batch, Episode, Genome, UpdateRule, as_arrays, batch_spec
 
 REPETITIONS = 15
 
@@ -34,7 +34,8 @@ def count_parameters(rule: UpdateRule, genome: Genome, spec: Batch) -> int | Non
 
 def first_batch(episode: Episode) -> Batch:
     """One support batch."""
-    return episode.support if episode.steps is not None else jax.tree.map(lambda leaf: leaf[0], episode.support)
+    support = as_arrays(episode.support)
+    return support if episode.steps is not None else jax.tree.map(lambda leaf: leaf[0], support)
 
 
 def step_cost(rule: UpdateRule, genome: Genome, episode: Episode) -> StepCost:

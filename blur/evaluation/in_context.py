@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from blur.inner_loop import train_on, unroll
-from blur.rule import Episode, Genome, UpdateRule, batch_spec
+from blur.rule import Batch, Episode, Genome, UpdateRule, batch_spec
 from blur.rules.attention import LinearAttention
 from blur.rules.transformer import Transformer
 from blur.tasks.task import Split, Task
@@ -155,7 +155,7 @@ def copy_sensitivities(rule: Transformer, genome: Genome, tasks: Episode) -> Flo
     """Mean over tasks of ‖∂t_k/∂e_j‖: context token k after the first layer, token j before it, Frobenius norm."""
 
     def sizes(episode: Episode) -> Array:
-        tokens, weight = rule.sequence(episode.support)
+        tokens, weight = rule.sequence(cast(Batch, episode.support))
         slopes = jax.jacrev(lambda e: rule.through(genome, e, weight)[1])(tokens)  # [k, width, j, width]
         return jnp.sqrt(jnp.sum(slopes**2, axis=(1, 3)))
 

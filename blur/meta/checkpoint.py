@@ -1,4 +1,8 @@
-"""Checkpoints of a run: any pytree of arrays and keys, by orbax; written whole or not at all, the last two are kept."""
+"""Checkpoints of a run: any pytree of arrays and keys, by orbax; written whole or not at all, the last two are kept.
+
+Where arrays are divided over devices, every process writes the parts that lie on its own; all call these functions
+together, on one file system. Another number of devices restores them as its template divides them.
+"""
 
 from __future__ import annotations
 
@@ -65,15 +69,13 @@ def _is_key(leaf: Any) -> bool:
     return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _to_numbers(tree: PyTree) -> dict[str, np.ndarray]:
-    leaves = jax.tree.leaves(tree)
-    return {
-        f"leaf_{i:04d}": np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
-        for i, leaf in enumerate(leaves)
-    }
+def _to_numbers(tree: PyTree) -> dict[str, np.ndarray | jax.Array]:
+    """Leaves by number; those that are divided over devices stay so."""
+    leaves = [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in jax.tree.leaves(tree)]
+    return {f"leaf_{i:04d}": np.asarray(leaf) if leaf.is_fully_replicated else leaf for i, leaf in enumerate(leaves)}
 
 
-def _from_numbers(numbers: dict[str, np.ndarray], template: PyTree) -> PyTree:
+def _from_numbers(numbers: dict[str, np.ndarray | jax.Array], template: PyTree) -> PyTree:
     leaves, structure = jax.tree.flatten(template)
     values = [jnp.asarray(numbers[name]) for name in sorted(numbers)]
     restored = [

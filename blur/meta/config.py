@@ -4,14 +4,14 @@ import dataclasses
 import difflib
 from typing import NamedTuple, get_args
 
-from evosax.algorithms import population_based_algorithms
-
+from blur.choices import check_choice
 from blur.mapping import Mapping
-from blur.meta.evolution import STRATEGIES, TRUNCATED, EvolutionOuter, Strategy
+from blur.meta.evolution import TRUNCATED, EvolutionOuter, Strategy, strategies
 from blur.meta.gradient import GradientOuter
 from blur.meta.objective import NanPolicy, Objective
 from blur.meta.optimiser import OPTIMISERS, Optimiser
 from blur.meta.outer import Outer
+from blur.meta.storage import Storage
 from blur.meta.truncated import TruncatedOuter
 
 SMALL_STEPS = ("Open_ES", *TRUNCATED)
@@ -41,12 +41,14 @@ class MetaTraining:
       remat: recompute inner steps in the backward pass: less memory and, on CPUs, less time.
       mapping: how episodes, populations and candidates are mapped: at once (vmap), in a loop (map), or as the device
         likes (auto).
+      storage: how a population's learners store the input's synapses: as they are (dense), in dual form (dual), or in
+        the form that needs clearly fewer operations (auto).
       validation_every: meta-steps between two looks at the validation episodes; the last meta-step always has one.
       validation_episodes: how many episodes a look takes, the same ones every time.
       seed: everything random in the run follows from it.
 
     Raises:
-      ValueError: a number that has to be positive is not, or an unknown `nan_policy` or `mapping`.
+      ValueError: a number that has to be positive is not, or an unknown `nan_policy`, `mapping` or `storage`.
     """
 
     outer: str = "adam"
@@ -62,6 +64,7 @@ class MetaTraining:
     nan_policy: NanPolicy = "penalise"
     remat: bool = True
     mapping: Mapping = "auto"
+    storage: Storage = "auto"
     validation_every: int = 200
     validation_episodes: int = 32
     seed: int = 0
@@ -71,9 +74,8 @@ class MetaTraining:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}; expected a positive number")
-        for name, known in (("nan_policy", get_args(NanPolicy)), ("mapping", get_args(Mapping))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"unknown {name} {getattr(self, name)!r}; expected one of {', '.join(known)}")
+        for name, choice in (("nan_policy", NanPolicy), ("mapping", Mapping), ("storage", Storage)):
+            check_choice(name, getattr(self, name), get_args(choice))
 
 
 POSITIVE = ("meta_steps", "candidates", "learning_rate", "clip", "std", "validation_every", "validation_episodes")
@@ -88,7 +90,7 @@ class RunSize(NamedTuple):
 
 def run_size(config: MetaTraining) -> RunSize:
     """The size asked for, or the default for the outer optimiser."""
-    default = RunSize(500, 1) if config.outer in STRATEGIES else RunSize(2000, 4)
+    default = RunSize(500, 1) if config.outer in strategies() else RunSize(2000, 4)
     return RunSize(
         default.meta_steps if config.meta_steps is None else config.meta_steps,
         default.candidates if config.candidates is None else config.candidates,
@@ -101,11 +103,13 @@ def make_outer(config: MetaTraining) -> Outer:
     Raises:
       ValueError: an unknown name, or an option that does not fit the others.
     """
-    objective = Objective(config.fitness, config.episodes, config.nan_policy, config.remat, config.mapping)
+    objective = Objective(
+        config.fitness, config.episodes, config.nan_policy, config.remat, config.mapping, config.storage
+    )
     adam = Optimiser("adam", config.learning_rate, run_size(config).meta_steps, config.clip)
     if config.outer in OPTIMISERS:
         return GradientOuter(objective, dataclasses.replace(adam, name=config.outer))
-    if config.outer not in STRATEGIES:
+    if config.outer not in strategies():
         raise ValueError(_unknown(config.outer))
     default = 0.03 if config.outer in SMALL_STEPS else 0.1
     std = default if config.std is None else config.std
@@ -117,9 +121,11 @@ def make_outer(config: MetaTraining) -> Outer:
 
 def _unknown(name: str) -> str:
     """One line about a name that is neither an optimiser nor a strategy."""
+    from evosax.algorithms import population_based_algorithms
+
     if name in population_based_algorithms:
         return f"{name} is a population-based strategy; expected a distribution-based one, such as CMA_ES or SNES"
-    known = {known.lower(): known for known in (*OPTIMISERS, *STRATEGIES)}
+    known = {known.lower(): known for known in (*OPTIMISERS, *strategies())}
     close = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=3)]
     hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known.values())}"
     return f"unknown outer optimiser {name!r}; {hint}"

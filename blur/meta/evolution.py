@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from evosax.algorithms import distribution_based_algorithms
 from jaxtyping import Array, Int, Key, PyTree
 
+from blur.meta.devices import Axis, gathered, share
 from blur.meta.objective import Metrics, Objective, population_scores, summarise
 from blur.meta.optimiser import Optimiser
 from blur.meta.outer import Outer
@@ -22,6 +23,14 @@ TRUNCATED = ("PersistentES", "NoiseReuseES")
 """The strategies that work on truncated unrolls."""
 
 
+@functools.cache
+def strategies() -> dict[str, type]:
+    """Evolution strategies by name."""
+    from evosax.algorithms import distribution_based_algorithms  # computes: many hosts have to join before
+
+    return {strategy.__name__: strategy for strategy in distribution_based_algorithms.values() if _buildable(strategy)}
+
+
 def _buildable(strategy: type) -> bool:
     """Whether a strategy needs nothing but a population size and a solution, and loads no weights of its own."""
     parameters = inspect.signature(strategy).parameters
@@ -29,18 +38,12 @@ def _buildable(strategy: type) -> bool:
     return required == {"population_size", "solution"} and "params_path" not in parameters
 
 
-STRATEGIES: dict[str, type] = {
-    strategy.__name__: strategy for strategy in distribution_based_algorithms.values() if _buildable(strategy)
-}
-"""Evolution strategies by name."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Strategy:
     """How to build an evosax strategy.
 
     Attributes:
-      name: one of `STRATEGIES`.
+      name: one of `strategies()`.
       population: genomes per meta-step; antithetic strategies need an even number.
       std: initial standard deviation of the genomes around their mean.
       optimiser: follows the estimated gradient, in the strategies that estimate one.
@@ -62,7 +65,7 @@ class Strategy:
 
     def build(self, rule: UpdateRule) -> tuple[Any, Any]:
         """The evosax strategy for a rule's genome, and its parameters."""
-        strategy = STRATEGIES[self.name]
+        strategy = strategies()[self.name]
         parameters = inspect.signature(strategy).parameters
         options: dict[str, Any] = {}
         if "std_schedule" in parameters:
@@ -83,6 +86,11 @@ class EvolutionOuter(Outer):
     objective: Objective
     strategy: Strategy
 
+    @property
+    def divisible(self) -> tuple[Axis, int]:
+        """The population."""
+        return "population", self.strategy.population
+
     def init(self, key: Key[Array, ""], genome: Genome, rule: UpdateRule) -> PyTree:
         """See `Outer.init`."""
         return initial_state(self.strategy, key, genome, rule)
@@ -94,7 +102,8 @@ class EvolutionOuter(Outer):
         strategy, params = self.strategy.build(setting.rule)
         ask_key, play_key, tell_key = jax.random.split(jax.random.fold_in(key, index), 3)
         population, state = strategy.ask(ask_key, state, params)
-        scores = population_scores(self.objective, setting, population, play_key)
+        scores = population_scores(self.objective, setting, share(population, "population"), play_key)
+        scores = gathered(scores, "population")
         fitness, metrics = summarise(self.objective, scores)
         state, _ = strategy.tell(tell_key, population, fitness, state, params)
         return state, held, metrics

@@ -9,6 +9,7 @@ import jax
 import optax
 from jaxtyping import Array, Int, Key, PyTree
 
+from blur.meta.devices import Axis
 from blur.meta.objective import Metrics, Objective, gradient
 from blur.meta.optimiser import Optimiser
 from blur.meta.outer import Outer
@@ -36,6 +37,11 @@ class GradientOuter(Outer):
 
     def __post_init__(self) -> None:
         self.objective.check_differentiable()
+
+    @property
+    def divisible(self) -> tuple[Axis, int]:
+        """The episodes."""
+        return "episodes", self.objective.episodes
 
     def init(self, key: Key[Array, ""], genome: Genome, rule: UpdateRule) -> GradientState:
         """See `Outer.init`."""

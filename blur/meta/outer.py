@@ -6,6 +6,7 @@ import abc
 
 from jaxtyping import Array, Int, Key, PyTree
 
+from blur.meta.devices import Axis
 from blur.meta.objective import Metrics
 from blur.meta.setting import Setting
 from blur.rule import Genome, UpdateRule
@@ -16,7 +17,13 @@ class Outer(abc.ABC):
 
     The methods are pure and safe under `jit`, `vmap` and loops. Two pytrees carry everything from one meta-step to the
     next: the *outer state*, shared by all settings, and what is *held* of the inner loop, for each setting its own.
+    Where devices divide a meta-step (`blur.meta.devices`), each has the whole outer state, and holds its own share.
     """
+
+    @property
+    @abc.abstractmethod
+    def divisible(self) -> tuple[Axis, int]:
+        """What many devices divide among them within a meta-step, and how much of it there is."""
 
     @abc.abstractmethod
     def init(self, key: Key[Array, ""], genome: Genome, rule: UpdateRule) -> PyTree:
@@ -33,7 +40,7 @@ class Outer(abc.ABC):
         """The genomes that may be kept: the current one first."""
 
     def hold(self, genome: Genome, key: Key[Array, ""], setting: Setting) -> PyTree:
-        """What is held before the first meta-step on a setting; nothing by default."""
+        """What is held before the first meta-step on a setting, by population; nothing by default."""
         return ()
 
     def period(self, setting: Setting) -> int:

@@ -7,12 +7,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import PyTree
 
 from blur.files import write_file
 from blur.messages import short
 from blur.meta.checkpoint import Checkpoints
+from blur.meta.hosts import is_first_process, together
 
 Record = dict[str, Any]
 """A line of metrics.jsonl: of a meta-step (counted from 1) or of a validation after it; lists run over candidates."""
@@ -23,6 +25,8 @@ CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
 class RunFolder:
     """The files of one run, or of its continuation.
 
+    Of many processes, which all see the folder, the first one writes; the others put their parts into checkpoints.
+
     Args:
       path: the folder.
       config: JSON values; the resolved configuration.
@@ -30,22 +34,13 @@ class RunFolder:
 
     Raises:
       ValueError: there is a run already, or a part of one, and `resume` is false; or its configuration is another one.
-      FileNotFoundError: `resume` is true, but there is no run.
+      FileNotFoundError: `resume` is true, but there is no run; or another process does not see the folder.
     """
 
     def __init__(self, path: str | Path, config: Record, *, resume: bool):
-        self.path = Path(path)
-        parts = parts_of_run(self.path)
-        if CONFIG in parts and not resume:
-            raise ValueError(f"{path} holds a run already; resume it (--resume) or choose another folder")
-        if parts and not resume:
-            raise ValueError(f"{path} holds {parts[0]} of another run; remove it or choose another folder")
-        if resume and CONFIG not in parts:
-            raise FileNotFoundError(f"{path} holds no run to resume: there is no config.json")
-        if resume:
-            self._check_config(config)
-        else:
-            write_file(self.path / CONFIG, json.dumps(config, indent=2) + "\n")
+        self.path, self._writes = Path(path), is_first_process()
+        together(lambda: self._open(config, resume) if self._writes else None)
+        together(lambda: None if self._writes else self._follow(config))
         self._checkpoints = Checkpoints(self.path / CHECKPOINTS)
         self._written = 0
 
@@ -54,12 +49,15 @@ class RunFolder:
         step = self._checkpoints.latest()
         state = template if step is None else self._checkpoints.restore(step, template)
         records = [record for record in self._read_metrics() if record["meta_step"] <= (step or 0)]
-        write_file(self.path / METRICS, "".join(map(_line, records)))
+        if self._writes:
+            write_file(self.path / METRICS, "".join(map(_line, records)))
         self._written = len(records)
         return state, records
 
     def append(self, records: list[Record]) -> None:
         """Writes the records that are new since the last call."""
+        if not self._writes:
+            return
         with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.writelines(map(_line, records[self._written :]))
         self._written = len(records)
@@ -71,6 +69,29 @@ class RunFolder:
     def close(self) -> None:
         """Frees what the checkpoints hold."""
         self._checkpoints.close()
+
+    def _open(self, config: Record, resume: bool) -> None:
+        """Starts a run, or sees that there is this one."""
+        parts = parts_of_run(self.path)
+        if CONFIG in parts and not resume:
+            raise ValueError(f"{self.path} holds a run already; resume it (--resume) or choose another folder")
+        if parts and not resume:
+            raise ValueError(f"{self.path} holds {parts[0]} of another run; remove it or choose another folder")
+        if resume and CONFIG not in parts:
+            raise FileNotFoundError(f"{self.path} holds no run to resume: there is no config.json")
+        if resume:
+            self._check_config(config)
+        else:
+            write_file(self.path / CONFIG, json.dumps(config, indent=2) + "\n")
+
+    def _follow(self, config: Record) -> None:
+        """Sees that the first process has opened this run here."""
+        if not (self.path / CONFIG).exists():
+            raise FileNotFoundError(
+                f"process {jax.process_index()} does not see the config.json that process 0 wrote in {self.path}; "
+                "choose a folder on a file system that all hosts share"
+            )
+        self._check_config(config)
 
     def _check_config(self, config: Record) -> None:
         stored = json.loads((self.path / CONFIG).read_text(encoding="utf-8"))

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Int, Key, PyTree
 
 from blur.meta.chunk import strong_types
+from blur.meta.devices import gathered, here, share, spread
 from blur.meta.outer import Outer
 from blur.meta.setting import Setting
 from blur.meta.validation import Kept, nothing_kept
@@ -35,6 +38,7 @@ class RunState:
     meta_step: Int[Array, ""]
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RunKeys:
     """Everything random in a run.
@@ -58,23 +62,40 @@ def run_keys(seed: int, candidates: int) -> RunKeys:
     return RunKeys(validation, fold(start, numbers), fold(steps, numbers))
 
 
-def initial_run_state(settings: Sequence[Setting], outer: Outer, keys: RunKeys, init: Genome | None) -> RunState:
-    """Before the first meta-step: random genomes, or `init` for every candidate."""
-    states, held, genome = _start(tuple(settings), outer, keys.start, init)
-    return RunState(states, held, nothing_kept(genome), jnp.asarray(0))
+def initial_run_state(
+    settings: Sequence[Setting], outer: Outer, keys: RunKeys, init: Genome | None, mesh: Mesh | None = None
+) -> RunState:
+    """Before the first meta-step: random genomes, or `init` for every candidate.
+
+    With a `mesh`, all arguments lie on all of its devices, as the outer states then do; each holds its own share.
+    """
+    states, genome, held = _start(tuple(settings), outer, keys.start, init, mesh)
+    return RunState(states, held, nothing_kept(here(genome)), jnp.asarray(0))
 
 
-@functools.partial(jax.jit, static_argnames=("outer",))
+@functools.partial(jax.jit, static_argnames=("outer", "mesh"))
 def _start(
-    settings: tuple[Setting, ...], outer: Outer, keys: Key[Array, "candidates"], init: Genome | None
-) -> tuple[PyTree, tuple[PyTree, ...], Genome]:
+    settings: tuple[Setting, ...],
+    outer: Outer,
+    keys: Key[Array, "candidates"],
+    init: Genome | None,
+    mesh: Mesh | None,
+) -> tuple[PyTree, Genome, tuple[PyTree, ...]]:
     rule = settings[0].rule
 
-    def candidate(key: Key[Array, ""]) -> tuple[PyTree, tuple[PyTree, ...], Genome]:
+    def candidate(
+        settings: tuple[Setting, ...], init: Genome | None, key: Key[Array, ""]
+    ) -> tuple[PyTree, Genome, tuple[PyTree, ...]]:
         genome_key, state_key, hold_key = jax.random.split(key, 3)
         genome = rule.init_genome(genome_key) if init is None else init
         held = tuple(outer.hold(genome, hold_key, setting) for setting in settings)
-        return outer.init(state_key, genome, rule), held, genome
+        return outer.init(state_key, genome, rule), genome, held
 
-    states, held, genomes = jax.vmap(candidate)(keys)
-    return strong_types((states, held, jax.tree.map(lambda leaf: leaf[0], genomes)))
+    def program(settings: tuple[Setting, ...], init: Genome | None, keys: Array) -> tuple:
+        own = share(keys, "candidates")
+        states, genomes, held = jax.vmap(functools.partial(candidate, settings, init))(own)
+        states, genomes = gathered((states, genomes), "candidates")
+        return strong_types((states, jax.tree.map(lambda leaf: leaf[0], genomes), held))
+
+    own = P("candidates", outer.divisible[0])
+    return spread(program, mesh, (P(), P(), P()), (P(), P(), own))(settings, init, keys)

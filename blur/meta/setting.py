@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 from jaxtyping import Array, Key
 
 from blur.rule import Episode, Genome, UpdateRule
 from blur.tasks.task import Split, Task
+
+MOST_NUMBERS = 2**25
+"""The largest support that is laid out as arrays, in numbers of its inputs: 128 MiB."""
 
 
 @jax.tree_util.register_dataclass
@@ -25,7 +28,7 @@ class Setting:
       weight: how often this setting is drawn, relative to the others of a mixture.
 
     Raises:
-      ValueError: `unroll`, `batch_size` or `weight` is not positive.
+      ValueError: `unroll`, `batch_size` or `weight` is not positive, or the rule has no room for so many steps.
     """
 
     rule: UpdateRule = dataclasses.field(metadata={"static": True})
@@ -38,10 +41,24 @@ class Setting:
         for name in ("unroll", "batch_size", "weight"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} of a setting is {getattr(self, name)}; expected a positive number")
+        longest = getattr(self.rule, "longest_life", None)
+        if longest is not None and self.unroll > longest:
+            raise ValueError(
+                f"unroll is {self.unroll}, but the rule has room for {longest} steps; raise dual_steps, or layers"
+            )
 
     def sample(self, key: Key[Array, ""], split: Split = "train") -> Episode:
-        """A random episode of the task with this setting's sizes."""
-        return self.task.sample(key, unroll=self.unroll, batch_size=self.batch_size, split=split)
+        """A random episode of the task with this setting's sizes; a long support is a stream, if the task has any."""
+        size = self.unroll * self.batch_size * self.task.inputs
+        draw = self.stream if size > MOST_NUMBERS else self._sample
+        return draw(key, split)
+
+    def stream(self, key: Key[Array, ""], split: Split = "train") -> Episode:
+        """The same with a support that is a stream, if the task has any."""
+        return self._sample(key, split, getattr(self.task, "stream", None))
+
+    def _sample(self, key: Key[Array, ""], split: Split, draw: Callable[..., Episode] | None = None) -> Episode:
+        return (draw or self.task.sample)(key, unroll=self.unroll, batch_size=self.batch_size, split=split)
 
 
 def genome_shapes(rule: UpdateRule) -> Genome:

@@ -14,10 +14,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from blur.config import Known, to_config
 from blur.meta.chunk import run_chunk
 from blur.meta.config import MetaTraining, make_outer, run_size
+from blur.meta.devices import everywhere, training_mesh
+from blur.meta.hosts import from_first_process, is_first_process, on_any_process
 from blur.meta.interruption import Interruption
 from blur.meta.objective import Objective
 from blur.meta.outer import Outer
@@ -67,10 +70,13 @@ def meta_train(
     known: Known | None = None,
     progress: bool = True,
     command: str | None = None,
+    devices: int | None = None,
 ) -> MetaTrainResult:
     """Meta-trains genomes side by side and returns the one that does best on validation episodes.
 
-    The same settings and configuration give the same numbers, whether or not the run was interrupted and resumed.
+    The same settings and configuration give the same numbers, whether or not the run was interrupted and resumed; on
+    another number of devices, the same up to rounding. Processes that have joined (`jax.distributed`) all call this
+    alike; the first one writes.
 
     Args:
       settings: one setting, or a mixture whose rules share one genome; each meta-step draws one by weight.
@@ -81,26 +87,32 @@ def meta_train(
       known: classes and functions of the rules that are not in `blur.rules.RULES`, by name; needed with `out`.
       progress: show progress on stderr if it is a terminal.
       command: the command line that the genome file names as its origin.
+      devices: how many devices share the work; by default all that JAX sees, on all hosts; of a CPU's cores, where
+        they are devices (`blur.meta.hosts.cores_as_devices`), as many as the work divides over.
 
     Raises:
-      ValueError: settings, configuration, `init` or `out` do not fit.
+      ValueError: settings, configuration, `init`, `out` or `devices` do not fit.
       FileNotFoundError: there is no run to resume.
       FloatingPointError: an episode diverged under the policy `raise`.
       KeyboardInterrupt: Ctrl-C or SIGTERM came; with `out`, the run was saved first.
     """
-    settings = [settings] if isinstance(settings, Setting) else list(settings)
-    check_settings(settings)
+    mixture = [settings] if isinstance(settings, Setting) else list(settings)
+    check_settings(mixture)
     if init is not None:
         init = jax.tree.map(jnp.asarray, init)
-        check_same_genome(genome_shapes(settings[0].rule), init, names=("the rule", "init"))
+        check_same_genome(genome_shapes(mixture[0].rule), init, names=("the rule", "init"))
     if resume and out is None:
         raise ValueError("resume is set, but out is not: which run should be resumed?")
-    run = _Run(settings, config, make_outer(config), known, init, command)
-    state = initial_run_state(settings, run.outer, run.keys, init)
+    outer = make_outer(config)
+    mesh = training_mesh(devices, run_size(config).candidates, *outer.divisible)
+    mixture, init = everywhere((mixture, init), mesh)
+    run = _Run(mixture, config, outer, known, init, command, mesh)
+    state = initial_run_state(mixture, outer, run.keys, init, mesh)
     folder = None if out is None else RunFolder(out, run.description(), resume=resume)
     records: list[Record] = []
     if folder is not None and resume:
         state, records = folder.restore(state)
+        state = dataclasses.replace(state, states=everywhere(state.states, mesh))
     try:
         return run.to_end(state, records, folder, progress)
     finally:
@@ -119,11 +131,13 @@ class _Run:
         known: Known | None,
         init: Genome | None,
         command: str | None,
+        mesh: Mesh | None,
     ):
         self.settings, self.config, self.outer, self.known, self.init = settings, config, outer, known, init
         self.origin = {} if command is None else {"command": command}
         self.size = run_size(config)
-        self.keys: RunKeys = run_keys(config.seed, self.size.candidates)
+        self.mesh, self.speaks = mesh, is_first_process()
+        self.keys: RunKeys = everywhere(run_keys(config.seed, self.size.candidates), mesh)
         periods = [outer.period(setting) for setting in settings]
         self.drawn = draw_settings(settings, periods, self.size.meta_steps, config.seed)
         self.validation = Objective(config.fitness, config.validation_episodes, mapping=config.mapping)
@@ -134,7 +148,7 @@ class _Run:
         """Runs chunks until all meta-steps are done or a signal comes."""
         done, length, met = int(state.meta_step), 1, set[int]()
         saved = time.monotonic()
-        with Interruption() as interruption, ProgressMeter(self.size.meta_steps, done, show=progress) as meter:
+        with Interruption() as interruption, self._meter(done, progress) as meter:
             while done < self.size.meta_steps:
                 stop = min(done + length, self._next_validation(done))
                 start = time.perf_counter()
@@ -148,16 +162,22 @@ class _Run:
                 if done == self._next_validation(done - 1):
                     state, look = self._validate(state, done)
                     records.append(look)
-                if folder is not None and (interruption.requested or time.monotonic() - saved > CHECKPOINT_SECONDS):
+                interrupted = on_any_process(interruption.requested)
+                length, late = from_first_process((length, time.monotonic() - saved > CHECKPOINT_SECONDS))
+                if folder is not None and (interrupted or late):
                     self._save(folder, state, records)
                     saved = time.monotonic()
-                if interruption.requested and done < self.size.meta_steps:
+                if interrupted and done < self.size.meta_steps:
                     break
         if done < self.size.meta_steps:
             where = f"; resume with --resume --out {folder.path}" if folder else ", nothing was saved: there is no out"
-            print(f"interrupted after {done} of {self.size.meta_steps} meta-steps{where}", file=sys.stderr)
+            if self.speaks:
+                print(f"interrupted after {done} of {self.size.meta_steps} meta-steps{where}", file=sys.stderr)
             raise KeyboardInterrupt
         return self._finish(state, records, folder)
+
+    def _meter(self, done: int, progress: bool) -> ProgressMeter:
+        return ProgressMeter(self.size.meta_steps, done, show=progress and self.speaks)
 
     def _next_validation(self, done: int) -> int:
         """The first meta-step after `done` that is followed by a validation."""
@@ -177,6 +197,7 @@ class _Run:
                 self.keys.steps,
                 first,
                 length,
+                self.mesh,
             )
             pending.append((number, first, length, metrics))
         new = [record for stretch in pending for record in _records(*stretch)]
@@ -185,7 +206,7 @@ class _Run:
 
     def _validate(self, state: RunState, done: int) -> tuple[RunState, Record]:
         genomes = contenders(self.outer, self.settings[0].rule, state.states)
-        fitness, accuracy = validate_mixture(self.validation, self.settings, genomes, self.keys.validation)
+        fitness, accuracy = validate_mixture(self.validation, self.settings, genomes, self.keys.validation, self.mesh)
         candidates = self.size.candidates
         kept = keep_best(state.kept, genomes, fitness, accuracy, candidates=candidates, meta_step=done)
         look = {
@@ -209,7 +230,7 @@ class _Run:
         """Everything that the run can go on from, and the best genome once a validation has found one."""
         folder.append(records)
         folder.save(int(state.meta_step), state)
-        if jnp.isfinite(state.kept.fitness):
+        if self.speaks and jnp.isfinite(state.kept.fitness):
             self._save_genome(folder, state.kept)
 
     def _finish(self, state: RunState, records: list[Record], folder: RunFolder | None) -> MetaTrainResult:
@@ -224,6 +245,7 @@ class _Run:
         )
         if folder is not None:
             self._save(folder, state, records)
+        if folder is not None and self.speaks:
             plot_learning_curve(folder.path / "learning_curve.png", result.history, self.fitness_name)
         return result
 

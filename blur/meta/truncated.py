@@ -19,11 +19,13 @@ from jaxtyping import Array, Int, Key, PyTree
 
 from blur.inner_loop import unroll
 from blur.mapping import mapped
+from blur.meta.devices import Axis, gathered, share
 from blur.meta.evolution import Strategy, initial_state
-from blur.meta.objective import MEMBERS_AT_ONCE, Metrics, Objective, Score, score, summarise
+from blur.meta.objective import Metrics, Objective, Score, score, summarise
 from blur.meta.outer import Outer
 from blur.meta.setting import Setting
-from blur.rule import Batch, Episode, Genome, UpdateRule, batch_spec
+from blur.meta.storage import members_at_once
+from blur.rule import Batch, Episode, Genome, Stream, UpdateRule, as_arrays, batch_spec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,11 @@ class TruncatedOuter(Outer):
     strategy: Strategy
     truncation: int
 
+    @property
+    def divisible(self) -> tuple[Axis, int]:
+        """The population, and the learners held for it."""
+        return "population", self.strategy.population
+
     def init(self, key: Key[Array, ""], genome: Genome, rule: UpdateRule) -> PyTree:
         """See `Outer.init`."""
         return initial_state(self.strategy, key, genome, rule)
@@ -47,7 +54,8 @@ class TruncatedOuter(Outer):
     def hold(self, genome: Genome, key: Key[Array, ""], setting: Setting) -> PyTree:
         """The learners' states at the start of a life: leading axes `[population, episodes]`."""
         population = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (self.strategy.population, *leaf.shape)), genome)
-        return self._newborn(population, self._life_keys(key), setting)
+        own, keys = share((population, self._life_keys(key)), "population")
+        return self._newborn(own, keys, setting)
 
     def period(self, setting: Setting) -> int:
         """Meta-steps per life.
@@ -70,11 +78,11 @@ class TruncatedOuter(Outer):
         params = params.replace(T=setting.unroll, K=self.truncation)
         lived = state.inner_step_counter
         ask_key, tell_key, life_key = step_keys(key, index, born=index - lived // self.truncation)
-        keys = self._life_keys(life_key)
         population, state = strategy.ask(ask_key, state, params)
-        held = jax.lax.cond(lived == 0, lambda: self._newborn(population, keys, setting), lambda: held)
-        held, scores = self._live(population, held, keys, lived, setting)
-        fitness, metrics = summarise(self.objective, scores)
+        own, keys = share((population, self._life_keys(life_key)), "population")
+        held = jax.lax.cond(lived == 0, lambda: self._newborn(own, keys, setting), lambda: held)
+        held, scores = self._live(own, held, keys, lived, setting)
+        fitness, metrics = summarise(self.objective, gathered(scores, "population"))
         state, _ = strategy.tell(tell_key, population, fitness, state, params)
         return state, held, metrics
 
@@ -89,10 +97,10 @@ class TruncatedOuter(Outer):
 
     def _newborn(self, population: Genome, keys: Key[Array, "population episodes 2"], setting: Setting) -> PyTree:
         def one(genome: Genome, keys: Key[Array, "2"]) -> PyTree:
-            spec = batch_spec(jax.eval_shape(setting.sample, keys[0]))
+            spec = batch_spec(jax.eval_shape(setting.stream, keys[0]))
             return setting.rule.init_state(genome, keys[1], spec)
 
-        return self._over_learners(one)(population, keys)
+        return self._over_learners(setting.rule, one)(population, keys)
 
     def _live(
         self,
@@ -105,21 +113,21 @@ class TruncatedOuter(Outer):
         """The learners' states after one more truncation, and how they score then."""
 
         def one(genome: Genome, keys: Key[Array, "2"], learner: PyTree) -> tuple[PyTree, Score]:
-            episode = setting.sample(keys[0])
+            episode = setting.stream(keys[0])
             support, steps = piece(episode, lived, self.truncation)
             learner, _ = unroll(setting.rule, genome, learner, support, steps)
             outputs = setting.rule.predict(genome, learner, episode.query.inputs)
             return learner, score(self.objective, setting, outputs, episode.query)
 
-        return self._over_learners(one)(population, keys, held)
+        return self._over_learners(setting.rule, one)(population, keys, held)
 
-    def _over_learners(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _over_learners(self, rule: UpdateRule, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function(genome, …)` over `[population, episodes]`; the genome has the first axis alone."""
 
         def member(genome: Genome, *arguments: PyTree) -> PyTree:
             return mapped(lambda *each: function(genome, *each), self.objective.mapping)(*arguments)
 
-        return mapped(member, self.objective.mapping, batch_size=MEMBERS_AT_ONCE)
+        return mapped(member, self.objective.mapping, batch_size=members_at_once(rule))
 
 
 def step_keys(
@@ -134,5 +142,8 @@ def step_keys(
 def piece(episode: Episode, start: Int[Array, ""], length: int) -> tuple[Batch, int | None]:
     """The support of inner steps `start` … `start + length − 1`, and `unroll`'s `steps` for it."""
     if episode.steps is not None:
-        return episode.support, length
+        return as_arrays(episode.support), length
+    if isinstance(episode.support, Stream):
+        indices = jax.lax.dynamic_slice_in_dim(episode.support.indices, start, length)
+        return episode.support.source.batch(indices), None
     return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length), episode.support), None

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Key, PyTree
 
+from blur.meta.devices import here, spread, validation_mesh
 from blur.meta.objective import Objective, average, finite_episodes, population_scores
 from blur.meta.outer import Outer
 from blur.meta.setting import Setting
@@ -42,12 +45,16 @@ def nothing_kept(genome: Genome) -> Kept:
     return Kept(genome, jnp.asarray(jnp.inf), jnp.asarray(jnp.nan), jnp.asarray(0), jnp.asarray(0))
 
 
-@functools.partial(jax.jit, static_argnames=("objective",))
+@functools.partial(jax.jit, static_argnames=("objective", "mesh"))
 def validate(
-    objective: Objective, setting: Setting, genomes: Genome, key: Key[Array, ""]
+    objective: Objective, setting: Setting, genomes: Genome, key: Key[Array, ""], mesh: Mesh | None = None
 ) -> tuple[Float[Array, "genomes"], Float[Array, "genomes"]]:
-    """Fitness and accuracy of every genome (stacked along a leading axis) on the same validation episodes."""
-    scores = population_scores(objective, setting, genomes, key, split="validation")
+    """Fitness and accuracy of every genome (stacked along a leading axis) on the same validation episodes.
+
+    With a `mesh`, on all of whose devices the arguments lie, they divide the episodes.
+    """
+    play = functools.partial(population_scores, objective, split="validation")
+    scores = spread(play, validation_mesh(mesh, objective.episodes), (P(), P(), P()), P())(setting, genomes, key)
     return average(scores, finite_episodes(scores), "penalise"), jnp.mean(scores.accuracy, axis=-1)
 
 
@@ -59,10 +66,14 @@ def contenders(outer: Outer, rule: UpdateRule, states: PyTree) -> Genome:
 
 
 def validate_mixture(
-    objective: Objective, settings: Sequence[Setting], genomes: Genome, key: Key[Array, ""]
+    objective: Objective,
+    settings: Sequence[Setting],
+    genomes: Genome,
+    key: Key[Array, ""],
+    mesh: Mesh | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """`validate`, averaged over settings by their weights."""
-    results = [np.asarray(validate(objective, setting, genomes, key)) for setting in settings]
+    results = [np.asarray(validate(objective, setting, genomes, key, mesh)) for setting in settings]
     fitness, accuracy = np.average(results, axis=0, weights=[setting.weight for setting in settings])
     return fitness, accuracy
 
@@ -76,7 +87,7 @@ def keep_best(
         return kept
     dtype = kept.fitness.dtype
     return Kept(
-        jax.tree.map(lambda leaf: leaf[best], genomes),
+        jax.tree.map(lambda leaf: leaf[best], here(genomes)),
         jnp.asarray(fitness[best], dtype),
         jnp.asarray(accuracy[best], dtype),
         jnp.asarray(best % candidates),

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from blur.network.dual import refuse_dual
 from blur.network.synapses import Synapse
 from blur.rule import Batch, Genome, Phase
 from blur.state import State
@@ -20,12 +21,12 @@ def amend(state: State, *synapses: Synapse) -> State:
 
 def tie_directions(synapse: Synapse) -> Synapse:
     """Backward synapses become the transpose of the forward ones: v_ji^c = w_ij^c."""
-    return synapse if synapse.backward is None else synapse._replace(backward=synapse.forward.swapaxes(0, 2))
+    return synapse if synapse.backward is None else synapse._replace(backward=synapse.forward.swapaxes(1, 2))
 
 
 def tie_states(synapse: Synapse) -> Synapse:
     """All states of a synapse become its first."""
-    return jax.tree.map(lambda w: jnp.broadcast_to(w[..., :1, :], w.shape), synapse)
+    return jax.tree.map(lambda w: jnp.broadcast_to(w[:1], w.shape), synapse)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,7 @@ class TieStates(Phase):
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Amends `change`."""
+        refuse_dual(state.synapses, "tying states")
         return amend(state, *map(tie_states, state.change.synapses))
 
 
@@ -69,6 +71,7 @@ class Oja(Phase):
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Amends `change`."""
+        refuse_dual(state.synapses, "Oja's decay")
         strength = self.strength * (jnp.abs(genome["multiplier"]) if self.learned else 1.0)
         return amend(
             state,
@@ -87,7 +90,7 @@ class Oja(Phase):
         down = None
         if synapse.backward is not None:
             down = strength * self._power(targets[1], weight, synapse.backward, None)
-        decays = Synapse(up, None if change.bias is None else up, down)
+        decays = Synapse(up[:, None], None if change.bias is None else up, None if down is None else down[:, None])
         return jax.tree.map(lambda delta, w, decay: delta - w * decay, change, synapse, decays)
 
     def _power(
@@ -95,4 +98,4 @@ class Oja(Phase):
     ) -> Float[Array, "states targets"]:
         if not self.from_weights:
             return jnp.einsum("b,cbn->cn", weight, target**2)
-        return jnp.sum(weights**2, axis=0) + (0 if bias is None else bias**2)
+        return jnp.sum(weights**2, axis=1) + (0 if bias is None else bias**2)

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 
 from blur.network.activations import find_activation
 from blur.network.layers import Layer, cross, cross_back
-from blur.network.normalisation import batch_statistics
 from blur.network.sweep import Sweep
 from blur.network.synapses import Synapse
 from blur.rule import Batch, Genome
@@ -52,7 +51,7 @@ class Backward(Sweep):
             arriving = self._arriving(genomes[index], layers[index + 1], state.synapses[index])
             z = combine(self.combine, genomes[index], layers[index], arriving)
             if self.normalise:
-                z = self.normalised(genomes[index], z, batch_statistics(z, batch.weight))
+                z, _ = self.normalised(genomes[index], z, batch.weight)
             layers[index] = find_activation(self.activation)(z)
         return state.replace(neurons=tuple(layers))
 

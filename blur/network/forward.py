@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key
 
 from blur.network.activations import Activation, find_activation
 from blur.network.layers import Layer, cross
-from blur.network.normalisation import Statistics, StatisticsRule, batch_statistics
+from blur.network.normalisation import Statistics, StatisticsRule
 from blur.network.sweep import Sweep
 from blur.network.synapses import Synapse
 from blur.rule import Batch, Genome
@@ -63,8 +63,8 @@ class Forward(Sweep):
         ):
             z = self._pre_activation(layer_genome, layers[-1], synapse, state.neurons[index + 1])
             if self.normalise and index < last:
-                statistics.append(batch_statistics(z, batch.weight) if stored is None else stored[index])
-                z = self.normalised(layer_genome, z, statistics[-1])
+                z, used = self.normalised(layer_genome, z, batch.weight, None if stored is None else stored[index])
+                statistics.append(used)
             layers.append(find_activation(self.last_activation if index == last else self.activation)(z))
         state = state.replace(neurons=tuple(layers))
         return state.replace(statistics=tuple(statistics)) if self._keeps_statistics else state

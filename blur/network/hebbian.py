@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from blur.network.activations import find_activation
-from blur.network.layers import Layer, mix, outer
+from blur.network.dual import Factors, is_dual, refuse_dual, remember
+from blur.network.layers import Layer, mix, mixes_after, moments, outer
 from blur.network.layerwise import LayerwisePhase
 from blur.network.synapses import Synapse, Synapses
 from blur.rule import Batch, Genome
@@ -91,17 +93,28 @@ class Hebbian(LayerwisePhase):
     def _propose(
         self, genome: Genome, below: Layer, above: Layer, synapse: Synapse, weight: Float[Array, "batch"]
     ) -> tuple[Synapse, tuple[Array, Array | None]]:
-        pre = genome["update"] * genome["pre"]
-        target = mix(above, genome["post"].T)
-        weighted = weight[:, None] * target
-        bias = jnp.sum(pre, axis=0)[:, None] * jnp.sum(weighted, axis=1)
-        forward = outer(below, pre, weighted)
-        backward, backward_target = None, None
-        if synapse.backward is not None:
-            prefix = "backward_" if self.separate_backward else ""
-            backward_target = mix(below, genome[prefix + "post"].T)
-            backward = outer(above, genome["update"] * genome[prefix + "pre"], weight[:, None] * backward_target)
-        return Synapse(forward, None if synapse.bias is None else bias, backward), (target, backward_target)
+        pre, post = genome["update"] * genome["pre"], genome["post"].T
+        target = mix(above, post)
+        bias = None
+        if synapse.bias is not None:
+            bias = jnp.sum(pre, axis=0)[:, None] * jnp.sum(weight[:, None] * target, axis=1)
+        if is_dual(synapse.forward):
+            factors = Factors(below[0], weight[:, None] * mix(above, pre[0] * post))
+            return Synapse(factors, bias, None), (target, None)
+        if synapse.backward is None:
+            return Synapse(outer(below, pre, weight, above, post), bias, None), (target, None)
+        prefix = "backward_" if self.separate_backward else ""
+        back_pre, back_post = genome["update"] * genome[prefix + "pre"], genome[prefix + "post"].T
+        back_target = mix(below, back_post)
+        if mixes_after(below, above, states=pre.shape[1]):
+            found = moments(below, weight[:, None] * above)
+            e, d = found.shape[:2]
+            forward = jnp.einsum("ec,dc,edoi->cio", pre[:e], post[:d], found)
+            backward = jnp.einsum("dc,ec,edoi->coi", back_pre[:d], back_post[:e], found)
+        else:
+            forward = outer(below, pre, weight, above, post)
+            backward = outer(above, back_pre, weight, below, back_post)
+        return Synapse(forward, bias, backward), (target, back_target)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,15 +139,19 @@ class ApplyChange(LayerwisePhase):
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Changes `synapses`."""
         activation = find_activation(self.activation)
+        if self.activation != "identity" or self.saturation_epsilon is not None:
+            refuse_dual(state.synapses, "an activation or saturation of synapses")
 
-        def commit(layer_genome: Genome, weights: Array, change: Array) -> Array:
+        def commit(layer_genome: Genome, weights: Any, change: Any) -> Any:
+            if is_dual(weights):
+                return remember(weights, layer_genome["keep"], change)
             if self.saturation_epsilon is None:
                 return activation(layer_genome["keep"] * weights + change)
             damping = jnp.exp(-jnp.abs(weights) * (self.saturation_epsilon + jnp.abs(layer_genome["saturation"])))
             return activation(weights + ((layer_genome["keep"] - 1) * weights + change) * damping)
 
         synapses = [
-            jax.tree.map(lambda w, delta, g=layer_genome: commit(g, w, delta), synapse, change)
+            jax.tree.map(functools.partial(commit, layer_genome), synapse, change, is_leaf=is_dual)
             for layer_genome, synapse, change in zip(
                 self.layer_genomes(genome, state), state.synapses, state.change.synapses, strict=True
             )

@@ -6,56 +6,109 @@ that was shown its target two), so nothing is multiplied by zeros. A layer at re
 
 from __future__ import annotations
 
+import functools
+
+import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
+
+from blur.inner_loop import KEPT
+from blur.network.dual import DualWeights, dual_product
 
 Layer = Float[Array, "_carried batch _neurons"]
 """Any layer: where several meet in a signature, only their batch is the same."""
 
+PASS = 8
+"""Multiply-adds of a matrix product that take about as long as an elementwise one."""
+
+
+@jax.custom_vjp
+def _mix(layer: Array, transform: Array) -> Array:
+    terms = (transform[d][:, None, None] * layer[d] for d in range(layer.shape[0]))
+    return functools.reduce(jnp.add, terms)
+
+
+def _mix_forward(layer: Array, transform: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _mix(layer, transform), (layer, transform)
+
+
+def _mix_backward(residuals: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
+    layer, transform = residuals
+    rows, slope_rows = (a.reshape(a.shape[0], -1) for a in (layer, slope))
+    return (transform @ slope_rows).reshape(layer.shape), rows @ slope_rows.T
+
+
+_mix.defvjp(_mix_forward, _mix_backward)
+
 
 def mix(layer: Float[Array, "carried batch neurons"], transform: Float[Array, "states mixed"]) -> Float[Array, "..."]:
-    """m_c = Σ_d T[d, c] a_d: the states of each neuron mixed, `[mixed, batch, neurons]`."""
-    return jnp.einsum("dbn,dc->cbn", layer, transform[: layer.shape[0]])
+    """m_c = Σ_d T[d, c] a_d: the states of each neuron mixed, `[mixed, batch, neurons]`.
+
+    Multiply-adds in one pass; gradients as matrix products, which on CPUs are faster there. Reverse mode only.
+    """
+    return _mix(layer, transform[: layer.shape[0]])
 
 
 def cross(
     layer: Float[Array, "carried batch sources"],
     transform: Float[Array, "states states"],
-    weights: Float[Array, "sources synapse_states targets"],
+    weights: Float[Array, "synapse_states sources targets"] | DualWeights,
 ) -> Float[Array, "states batch targets"]:
     """u_c = Σ_{i,d} a_i^d T[d, c] w_i^c: what arrives through the synapses.
 
-    One synapse state serves all neuron states. A layer of one state crosses in a single wide matrix product.
+    One synapse state serves all neuron states. The single state of a layer is mixed where it arrives.
     """
-    sources, synapse_states, targets = weights.shape
+    if isinstance(weights, DualWeights):
+        return transform[0][:, None, None] * dual_product(layer[0], weights)
     if layer.shape[0] == 1:
-        wide = (layer[0] @ weights.reshape(sources, -1)).reshape(-1, synapse_states, targets)
-        return transform[0][:, None, None] * jnp.moveaxis(wide, 1, 0)
-    mixed = mix(layer, transform)
-    if synapse_states == 1:
-        return mixed @ weights[:, 0]
-    return jnp.einsum("cbi,ico->cbo", mixed, weights)
+        alike = jnp.broadcast_to(layer, (weights.shape[0], *layer.shape[1:]))
+        return transform[0][:, None, None] * _product("cbi,cio->cbo", alike, weights)
+    if weights.shape[0] == 1:
+        return _product("cbi,io->cbo", mix(layer, transform), weights[0])
+    return _product("cbi,cio->cbo", mix(layer, transform), weights)
 
 
 def cross_back(
     layer: Float[Array, "carried batch targets"],
     transform: Float[Array, "states states"],
-    weights: Float[Array, "sources synapse_states targets"],
+    weights: Float[Array, "synapse_states sources targets"],
 ) -> Float[Array, "states batch sources"]:
     """The same through the transpose of forward synapses: v_ji^c = w_ij^c."""
-    mixed = mix(layer, transform)
-    if weights.shape[1] == 1:
-        return mixed @ weights[:, 0].T
-    return jnp.einsum("cbo,ico->cbi", mixed, weights)
+    return cross(layer, transform, weights.swapaxes(1, 2))
 
 
 def outer(
     pre: Float[Array, "carried batch sources"],
-    transform: Float[Array, "states synapse_states"],
-    post: Float[Array, "synapse_states batch targets"],
-) -> Float[Array, "sources synapse_states targets"]:
-    """H_ij^c = Σ_batch (Σ_e a_i^e P[e, c]) m_j^c: the Hebbian sum, `post` being mixed already."""
-    if pre.shape[0] == 1:
-        scaled = transform[0][:, None, None] * post
-        return jnp.einsum("bi,cbo->ico", pre[0], scaled)
-    return jnp.einsum("cbi,cbo->ico", mix(pre, transform), post)
+    pre_transform: Float[Array, "states synapse_states"],
+    weight: Float[Array, "batch"],
+    post: Float[Array, "carried_post batch targets"],
+    post_transform: Float[Array, "states synapse_states"],
+) -> Float[Array, "synapse_states sources targets"]:
+    """H_ij^c = Σ_b w_b (Σ_e a_i^e P[e, c]) (Σ_d a_j^d Q[d, c]): the Hebbian sum of two layers."""
+    if pre.shape[0] > 1:
+        return jnp.einsum("cbi,cbo->cio", mix(pre, pre_transform), weight[:, None] * mix(post, post_transform))
+    alike = jnp.broadcast_to(pre, (post_transform.shape[1], *pre.shape[1:]))
+    return jnp.einsum("cbi,cbo->cio", alike, weight[:, None] * mix(post, pre_transform[0] * post_transform))
+
+
+def mixes_after(pre: Layer, post: Layer, *, states: int) -> bool:
+    """Whether the Hebbian sums of both directions take less time from `moments`, where the upper layer is narrow."""
+    carried, targets = pre.shape[0] * post.shape[0], post.shape[2]
+    products_cost_no_more = (carried - 2 * states) * targets <= 2 * PASS * states**2
+    return products_cost_no_more and carried * targets <= states * post.shape[1]
+
+
+def moments(
+    pre: Float[Array, "carried_pre batch sources"], post: Float[Array, "carried_post batch targets"]
+) -> Float[Array, "carried_pre carried_post targets sources"]:
+    """R_ij^{ed} = Σ_batch a_i^e a_j^d, before any mixing: every Hebbian sum of the two layers is linear in it."""
+    flat = jnp.moveaxis(post, 0, 1).reshape(post.shape[1], -1)
+    alike = jnp.broadcast_to(flat, (pre.shape[0], *flat.shape))
+    found = jnp.einsum("ebn,ebi->eni", alike, pre)
+    return found.reshape(pre.shape[0], post.shape[0], post.shape[2], pre.shape[2])
+
+
+def _product(subscripts: str, layer: Array, weights: Array) -> Array:
+    """A matrix product that the backward pass of a gradient finds stored: all else is cheaper to compute again."""
+    return checkpoint_name(jnp.einsum(subscripts, layer, weights), KEPT)

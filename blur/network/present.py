@@ -39,7 +39,7 @@ class PresentInput(Phase):
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """neurons ← (x, then what was there or None)."""
-        fan_in = state.synapses[0].forward.shape[0]
+        fan_in = state.synapses[0].forward.shape[1]
         if batch.inputs.shape[-1] != fan_in:
             raise ValueError(f"the inputs have {batch.inputs.shape[-1]} numbers, but the network reads {fan_in}")
         rest = state.neurons[1:] if self.persistent_states is not None else (None,) * len(state.synapses)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from blur.network.activations import Activation
 from blur.network.layerwise import LayerwisePhase
-from blur.network.normalisation import Statistics, SynapseNormalisation, normalise
+from blur.network.normalisation import Statistics, SynapseNormalisation, normalise, normalise_batch
 from blur.network.synapses import Synapse
 from blur.rule import Genome
 
@@ -48,7 +48,14 @@ class Sweep(LayerwisePhase):
         return self.synapse_view(genome, synapse) if self.synapse_view else synapse
 
     def normalised(
-        self, genome: Genome, z: Float[Array, "states batch neurons"], statistics: Statistics
-    ) -> Float[Array, "states batch neurons"]:
-        """N(z), with one learned gain and shift per state."""
-        return normalise(z, statistics, genome["gain"][:, None], genome["shift"][:, None])
+        self,
+        genome: Genome,
+        z: Float[Array, "states batch neurons"],
+        weight: Float[Array, "batch"],
+        statistics: Statistics | None = None,
+    ) -> tuple[Float[Array, "states batch neurons"], Statistics]:
+        """N(z) with one learned gain and shift per state, and the statistics that were used: given ones, or z's own."""
+        gain, shift = genome["gain"][:, None], genome["shift"][:, None]
+        if statistics is None:
+            return normalise_batch(z, weight, gain, shift)
+        return normalise(z, statistics, gain, shift), statistics

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from blur.network.dual import empty_dual
+from blur.network.noise import uniform_noise
 from blur.rule import Batch, Genome, Phase
 from blur.state import State
 
@@ -18,14 +21,14 @@ class Synapse(NamedTuple):
     """The synapses between layer ℓ (I neurons) and layer ℓ+1 (O neurons), each with `c` states.
 
     Attributes:
-      forward: w, `[I, c, O]`.
+      forward: w, `[c, I, O]`, or `DualWeights`: the same in dual form. In a change, `[c, I, O]` or `Factors`.
       bias: the synapses of the bias neuron (1 in every state), `[c, O]`; None without bias.
-      backward: v, `[O, c, I]`; None where it is the transpose of `forward`, or never read (into the input layer).
+      backward: v, `[c, O, I]`; None where it is the transpose of `forward`, or never read (into the input layer).
     """
 
-    forward: Float[Array, "inputs states outputs"]
+    forward: Any
     bias: Float[Array, "states outputs"] | None
-    backward: Float[Array, "outputs states inputs"] | None
+    backward: Float[Array, "states outputs inputs"] | None
 
 
 Synapses = tuple[Synapse, ...]
@@ -44,21 +47,24 @@ def check_widths(hidden: tuple[int, ...]) -> None:
 class DenseSynapses(Phase):
     """Owns the state field `synapses`: layers of `hidden` neurons between the batch's inputs and outputs.
 
-    They start as s·N(0, 1/fan-in), where the fan-in of a forward synapse counts the bias neuron and that of a backward
-    synapse is the number of neurons above. The scales s (all forward synapses, the last layer's on top, and backward
-    synapses) belong to the genome.
+    They start as s·U(−√3, √3)/√fan-in (variance s²/fan-in), where the fan-in of a forward synapse counts the bias
+    neuron and that of a backward synapse is the number of neurons above. The scales s (all forward synapses, the last
+    layer's on top, and backward synapses) belong to the genome.
 
     Attributes:
       hidden: neurons of each hidden layer.
       states: states of a synapse: those of a neuron, or 1 to serve all of them.
       separate_backward: whether backward synapses are their own, not the transpose of the forward ones.
       bias: whether each layer hears a bias neuron.
+      dual_steps: store the forward synapses of the input in dual form (`blur.network.dual`), with room for this many
+        inner steps; None to store them as they are.
     """
 
     hidden: tuple[int, ...]
     states: int
     separate_backward: bool = True
     bias: bool = True
+    dual_steps: int | None = None
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """Scales of 1."""
@@ -70,7 +76,7 @@ class DenseSynapses(Phase):
         sizes = (spec.inputs.shape[-1], *self.hidden, spec.targets.shape[-1])
         keys = jax.random.split(key, len(sizes) - 1)
         synapses = [
-            self._draw(genome, keys[index], shape, index, last=index == len(sizes) - 2, dtype=spec.inputs.dtype)
+            self._draw(genome, keys[index], shape, index, last=index == len(sizes) - 2, spec=spec)
             for index, shape in enumerate(pairwise(sizes))
         ]
         return state.replace(synapses=tuple(synapses))
@@ -79,15 +85,22 @@ class DenseSynapses(Phase):
         """Does nothing: other phases read and change the synapses."""
         return state
 
-    def _draw(self, genome: Genome, key: Array, shape: tuple[int, int], index: int, *, last: bool, dtype) -> Synapse:
-        sources, targets = shape
-        forward_key, backward_key = jax.random.split(key)
-        fan_in = sources + self.bias
-        scale = genome["forward_scale"] * (genome["output_scale"] if last else 1) / jnp.sqrt(fan_in)
-        drawn = scale * jax.random.normal(forward_key, (fan_in, self.states, targets), dtype)
-        backward = None
-        if self.separate_backward and index > 0:
-            noise = jax.random.normal(backward_key, (targets, self.states, sources), dtype)
-            backward = genome["backward_scale"] / jnp.sqrt(targets) * noise
-        drawn = drawn.astype(dtype)
-        return Synapse(drawn[:sources], drawn[sources] if self.bias else None, backward)
+    def _draw(
+        self, genome: Genome, key: Array, shape: tuple[int, int], index: int, *, last: bool, spec: Batch
+    ) -> Synapse:
+        (sources, targets), (batch, _), dtype = shape, spec.inputs.shape, spec.inputs.dtype
+        forward_key, bias_key, backward_key = jax.random.split(key, 3)
+        scale = genome["forward_scale"] * (genome["output_scale"] if last else 1) / math.sqrt(sources + self.bias)
+
+        def draw(key: Array, scale: Array, *shape: int) -> Array:
+            return (scale * uniform_noise(key, (self.states, *shape), dtype)).astype(dtype)
+
+        bias = draw(bias_key, scale, targets) if self.bias else None
+        if index == 0 and self.dual_steps is not None:
+            start = uniform_noise(forward_key, (self.states, sources, targets), dtype)
+            return Synapse(empty_dual(start, scale, self.dual_steps, batch), bias, None)
+        forward = draw(forward_key, scale, sources, targets)
+        if not self.separate_backward or index == 0:
+            return Synapse(forward, bias, None)
+        backward_scale = genome["backward_scale"] / math.sqrt(targets)
+        return Synapse(forward, bias, draw(backward_key, backward_scale, targets, sources))

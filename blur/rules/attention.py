@@ -56,7 +56,7 @@ class LinearAttention(UpdateRule):
       inputs: numbers of x.
       outputs: numbers of y.
       layers: None for one genome in all layers, as many as there are steps; else the number of layers that each have
-        their own; a step beyond them makes everything NaN.
+        their own.
       heads: attention heads.
       key_size: of keys, queries and values; None for the tokens' width.
       targets_only: layers change only the y entries of tokens.
@@ -86,6 +86,11 @@ class LinearAttention(UpdateRule):
     def width(self) -> int:
         """Numbers of a token."""
         return self.inputs + self.outputs
+
+    @property
+    def longest_life(self) -> int | None:
+        """The number of layers, if each has its own genome."""
+        return self.layers
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """Random matrices; W_0 = 0."""
@@ -153,7 +158,7 @@ class LinearAttention(UpdateRule):
         return tokens + update
 
     def _layer(self, genome: Genome, index: Int[Array, ""]) -> Genome:
-        """The matrices of a layer; before the first layer, those of the first; NaN beyond the last."""
+        """The matrices of a layer; before the first layer, those of the first."""
         matrices = {name: genome[name] for name in ("projection", "value", "key", "query")}
         if self.layers is None:
             return matrices

@@ -47,6 +47,8 @@ class Bidirectional(ChainRule):
         outputs by ±scale, so targets should be of order one; last_activation="identity" with scale 1 has no bound.
       transform_scale: standard deviation of the transforms ν, μ, ν̃, μ̃ of a random genome.
       initial_update: η̃ of a random genome.
+      dual_steps: None, or the most inner steps of a life whose input synapses are stored in dual form: the same numbers
+        with fewer operations where layers are wide, lives short and populations share episodes (`blur.network.dual`).
 
     Raises:
       ValueError: an unknown name, too few states, or an impossible width.
@@ -64,6 +66,7 @@ class Bidirectional(ChainRule):
     readout_scale: float = 4.0
     transform_scale: float = 0.15
     initial_update: float = -1e-3
+    dual_steps: int | None = None
 
     def __post_init__(self) -> None:
         if self.states < 2:
@@ -74,6 +77,13 @@ class Bidirectional(ChainRule):
         check_choice("normalise", self.normalise, get_args(Normalise))
         check_choice("statistics", self.statistics, get_args(StatisticsRule))
         check_choice("synapses", self.synapses, get_args(SynapseRule))
+        if self.dual_steps is not None and self.dual_steps < 1:
+            raise ValueError(f"dual_steps is {self.dual_steps}; expected at least 1, or None for the dense form")
+
+    @property
+    def longest_life(self) -> int | None:
+        """See `UpdateRule.longest_life`."""
+        return self.dual_steps
 
     @cached_property
     def chain(self) -> Chain:
@@ -86,7 +96,9 @@ class Bidirectional(ChainRule):
         }
         separate = self.synapses == "separate"
         return chain(
-            synapses=DenseSynapses(hidden=self.hidden, states=self.states, separate_backward=separate),
+            synapses=DenseSynapses(
+                hidden=self.hidden, states=self.states, separate_backward=separate, dual_steps=self.dual_steps
+            ),
             input=PresentInput(),
             forward=Forward(
                 **sweep,

@@ -119,6 +119,11 @@ class GradientDescentAttention(UpdateRule):
         """Numbers of y."""
         return self.attention.outputs
 
+    @property
+    def longest_life(self) -> int | None:
+        """See `LinearAttention.longest_life`."""
+        return self.attention.longest_life
+
     def weights(self, genome: Genome) -> Genome:
         """The genome of `attention` that these numbers stand for."""
         if self.plus_plus:

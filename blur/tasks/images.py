@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, Num, Shaped
 from numpy.typing import ArrayLike
 
-from blur.rule import Batch, Episode, make_batch
+from blur.rule import Batch, Episode, Stream, as_arrays, make_batch
 from blur.tasks.arrays import Dataset, divisor
 from blur.tasks.datasets import load_dataset
 from blur.tasks.resize import resize
@@ -119,7 +119,20 @@ class ImageTask:
         split: Split = "train",
         query_size: int | None = None,
     ) -> Episode:
-        """A random episode; see `Task.sample`.
+        """A random episode; see `Task.sample` and `stream`."""
+        episode = self.stream(key, unroll=unroll, batch_size=batch_size, split=split, query_size=query_size)
+        return dataclasses.replace(episode, support=as_arrays(episode.support))
+
+    def stream(
+        self,
+        key: Key[Array, ""],
+        *,
+        unroll: int,
+        batch_size: int,
+        split: Split = "train",
+        query_size: int | None = None,
+    ) -> Episode:
+        """The same episode, whose support is a `Stream` from this task.
 
         The default query size is `batch_size`, or all that the split has for queries where that is less.
 
@@ -142,7 +155,7 @@ class ImageTask:
             support_key, query_key = jax.random.split(key)
             support = draw_indices(support_key, self.pools.meta_train, unroll * batch_size)
             query = draw_indices(query_key, len(pool), query_size) + pool.start
-        return Episode(self.batch(support.reshape(unroll, batch_size)), self.batch(query))
+        return Episode(Stream(support.reshape(unroll, batch_size), self), self.batch(query))
 
     def batch(self, indices: Shaped[Array, "*batch"]) -> Batch:
         """The examples with these places in the task's arrays, as the learner sees them."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from blur.choices import check_choice
-from blur.rule import Episode
+from blur.rule import Batch, Episode
 from blur.tasks.synthetic import SyntheticTask
 from blur.tasks.task import Kind, Split
 
@@ -95,11 +95,12 @@ class InContextRegression(ContextTask):
         episode = super().sample(key, unroll=unroll, batch_size=batch_size, split=split, query_size=query_size)
         if not self.distractors:
             return episode
+        support = cast(Batch, episode.support)  # fixed, so it is no stream
         place_key, label_key = jax.random.split(jax.random.fold_in(key, 1))
-        targets = episode.support.targets
         noisy = jax.random.permutation(place_key, batch_size)[:, None] < self.distractors
-        targets = jnp.where(noisy, jax.random.normal(label_key, targets.shape, targets.dtype), targets)
-        return dataclasses.replace(episode, support=episode.support._replace(targets=targets))
+        noise = jax.random.normal(label_key, support.targets.shape, support.targets.dtype)
+        support = support._replace(targets=jnp.where(noisy, noise, support.targets))
+        return dataclasses.replace(episode, support=support)
 
     def draw_law(self, key: Key[Array, ""]) -> PyTree:
         """The episode's weights [inputs], and which law its inputs follow."""

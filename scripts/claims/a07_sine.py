@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from in_context import CONTEXT, SOURCE, TEST_KEY, Trained, Training, panels, smo
 
 from blur.evaluation.in_context import draw_tasks, half_squared_errors, likeness, predictions
 from blur.inner_loop import train_on
-from blur.rule import Episode
+from blur.rule import Batch, Episode
 from blur.rules.transformer import Attend, Descend, Embed, Perceptron, Transformer
 from blur.tasks import Sine
 
@@ -73,8 +74,9 @@ def picture(models: dict[str, Trained], drawn: Episode):
             episode = jax.tree.map(lambda leaf, index=index: leaf[index], drawn)
             state = train_on(model.rule, model.genome, jax.random.key(0), episode)
             axes.plot(grid, model.rule.predict(model.genome, state, grid), label=name)
+    context = cast(Batch, drawn.support)
     for index, axes in enumerate(tasks):
-        axes.plot(drawn.support.inputs[index], drawn.support.targets[index], "k.", label="context")
+        axes.plot(context.inputs[index], context.targets[index], "k.", label="context")
         axes.set(xlabel="x")
         axes.legend(fontsize=8)
     curves.set(xlabel="meta-steps", yscale="log")

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from blur.files import write_file
-from blur.plotting import save_figure
+from blur.plotting import save_png
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +99,7 @@ def examine(claim: Claim, *, full: bool, out: Path) -> dict[str, Any]:
     console.print(_table(finding.checks))
     verdict = "[green]ok[/]" if finding.ok else "[red]FAILED[/]"
     console.print(f"{claim.id}: {verdict} ({seconds:.0f} s, {'full' if full else 'quick'} preset)\n", highlight=False)
-    save_figure(finding.figure, out / f"{claim.id}.png")
+    save_png(finding.figure, out / f"{claim.id}.png")
     return {
         "id": claim.id,
         "statement": claim.statement,

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 import blur
 from blur.evaluation.in_context import best_step_size, draw_tasks
+from blur.plotting import tidy
 from blur.rule import Genome, UpdateRule
 from blur.rules.attention import LinearAttention
 from blur.rules.constructed_attention import GradientDescentAttention
@@ -163,9 +164,7 @@ def panels(titles: Sequence[str], *, height: float = 3.6) -> tuple[Figure, list[
     axes = [figure.add_subplot(1, len(titles), index + 1) for index in range(len(titles))]
     for one, title in zip(axes, titles, strict=True):
         one.set_title(title, loc="left", fontsize=10)
-        one.spines[["top", "right"]].set_visible(False)
-        one.grid(color="#dddddd", linewidth=0.6)
-        one.set_axisbelow(True)
+        tidy(one)
     return figure, axes
 
 

@@ -11,7 +11,7 @@ from meta_toys import Drift, drift_setting, linear_setting
 from blur.inner_loop import train_on
 from blur.meta.chunk import run_chunk
 from blur.meta.config import MetaTraining, make_outer
-from blur.meta.evolution import STRATEGIES, EvolutionOuter, Strategy
+from blur.meta.evolution import EvolutionOuter, Strategy, strategies
 from blur.meta.gradient import GradientOuter
 from blur.meta.objective import Objective, gradient
 from blur.meta.optimiser import OPTIMISERS, Optimiser
@@ -74,7 +74,7 @@ def test_every_optimiser_descends(name):
     assert np.all(np.isfinite(updates["matrix"]))
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", strategies())
 def test_every_strategy_moves_the_mean(name):
     outer = make_outer(MetaTraining(outer=name, population=8))
     strategy, params = outer.strategy.build(Drift())

@@ -71,7 +71,7 @@ def test_feedback_alignment_equals_autodiff_with_fixed_random_feedback():
         after = jax.jit(rule.step)(genome, state, make_batch(x, y))
 
         (w1, b1, _), (w2, b2, v2), (w3, b3, v3) = (
-            jax.tree.map(lambda leaf: leaf.squeeze(-2), synapse) for synapse in state.synapses
+            jax.tree.map(lambda leaf: leaf[0], synapse) for synapse in state.synapses
         )
         a1 = jax.nn.relu(x @ w1 + b1)
         a2 = jax.nn.relu(a1 @ w2 + b2)
@@ -82,9 +82,9 @@ def test_feedback_alignment_equals_autodiff_with_fixed_random_feedback():
             after.synapses, (w1, w2, w3), (x, a1, a2), (delta1, delta2, delta3), strict=True
         ):
             expected = weights - 0.1 * pre.T @ delta
-            assert jnp.max(jnp.abs(synapse.forward[:, 0] - expected)) < 1e-14
+            assert jnp.max(jnp.abs(synapse.forward[0] - expected)) < 1e-14
         for synapse, before in zip(after.synapses[1:], (v2, v3), strict=True):
-            assert jnp.array_equal(synapse.backward[:, 0], before)
+            assert jnp.array_equal(synapse.backward[0], before)
 
 
 def test_plain_hebbian_learning_adds_the_correlation_of_both_sides():
@@ -93,8 +93,8 @@ def test_plain_hebbian_learning_adds_the_correlation_of_both_sides():
     x = jax.random.normal(jax.random.key(0), (6, 4))
     batch = make_batch(x, jnp.zeros((6, 2)))
     state = rule.init_state(genome, jax.random.key(1), batch)
-    w = state.synapses[0].forward[:, 0]
-    after = rule.step(genome, state, batch).synapses[0].forward[:, 0]
+    w = state.synapses[0].forward[0]
+    after = rule.step(genome, state, batch).synapses[0].forward[0]
     assert jnp.max(jnp.abs(after - (w + 0.5 * x.T @ (x @ w) / 6))) < 1e-6
 
 
@@ -108,5 +108,5 @@ def test_ojas_rule_finds_the_first_principal_component(seed):
         state = rule.init_state(genome, jax.random.key(seed + 10), batch)
         state, _ = jax.jit(lambda state: unroll(rule, genome, state, batch, steps=1000))(state)
         first = jnp.linalg.eigh(x.T @ x)[1][:, -1]
-        learned = state.synapses[0].forward[:, 0, 0]
+        learned = state.synapses[0].forward[0, :, 0]
         assert min(jnp.max(jnp.abs(learned - first)), jnp.max(jnp.abs(learned + first))) < 1e-6

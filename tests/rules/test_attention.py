@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from blur.genome_io import load_genome, save_genome
 from blur.inner_loop import train_on, unroll
+from blur.meta import Setting
 from blur.rule import Batch, Episode, make_batch
 from blur.rules.attention import LinearAttention, attend
 from blur.rules.constructed_attention import GradientDescentAttention, gd_plus_plus, gradient_descent
+from blur.tasks import InContextRegression
 
 TOLERANCE = {jnp.float32: 1e-5, jnp.float64: 1e-10}
 KEY = jax.random.key(0)
@@ -178,12 +180,13 @@ def test_an_untrained_learner_predicts_with_its_start():
     assert jnp.allclose(rule.predict(genome, rule.init_state(genome, KEY, context), queries), queries @ w0.T)
 
 
-def test_a_step_beyond_the_last_layer_is_not_a_number():
+def test_a_step_beyond_the_last_layer_is_refused():
     context, queries, _ = regression(6, 3, 1, dtype=jnp.float32)
     rule = LinearAttention(3, layers=2)
-    genome = rule.init_genome(KEY)
-    assert jnp.all(jnp.isfinite(apply_layers(rule, genome, context, queries, 2)))
-    assert jnp.all(jnp.isnan(apply_layers(rule, genome, context, queries, 3)))
+    with pytest.raises(ValueError, match="3 inner steps, but the rule has room for 2"):
+        apply_layers(rule, rule.init_genome(KEY), context, queries, 3)
+    with pytest.raises(ValueError, match="unroll is 3, but the rule has room for 2"):
+        Setting(GradientDescentAttention(rule), InContextRegression(3), unroll=3, batch_size=5)
 
 
 def test_the_tunable_construction_is_the_constructed_genome():

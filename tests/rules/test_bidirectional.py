@@ -118,13 +118,13 @@ def test_tied_synapses_equal_separate_ones_that_start_transposed_and_share_trans
     # v = wᵀ stays true if v's pre transform is w's post transform transposed, and the other way round.
     genome["hebbian"] = hebbian | {"backward_pre": hebbian["post"].T, "backward_post": hebbian["pre"].T}
     transposed = tuple(
-        s if s.backward is None else s._replace(backward=s.forward.swapaxes(0, 2)) for s in state.synapses
+        s if s.backward is None else s._replace(backward=s.forward.swapaxes(1, 2)) for s in state.synapses
     )
     batch = examples(jax.random.key(3), 8)
     ours = STEP(separate, genome, state.replace(synapses=transposed), batch)
     theirs = STEP(tied, genome, state.replace(synapses=tuple(s._replace(backward=None) for s in transposed)), batch)
     assert_close([s.forward for s in ours.synapses], [s.forward for s in theirs.synapses])
-    assert_close(ours.synapses[1].backward, ours.synapses[1].forward.swapaxes(0, 2))
+    assert_close(ours.synapses[1].backward, ours.synapses[1].forward.swapaxes(1, 2))
 
 
 def test_a_genome_per_layer_that_is_the_same_everywhere_equals_a_shared_one():

@@ -42,7 +42,7 @@ def autodiff_sgd(params, batches, activation, loss):
 
 
 def as_mlp(synapses):
-    return [(synapse.forward[:, 0], synapse.bias[0]) for synapse in synapses]
+    return [(synapse.forward[0], synapse.bias[0]) for synapse in synapses]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

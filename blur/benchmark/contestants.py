@@ -1,0 +1,152 @@
+"""Who is timed on a workload: the engine, the naive reference and plain SGD."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Key
+
+from blur.benchmark.measure import Contestant, contestant
+from blur.benchmark.naive import naive_loss
+from blur.benchmark.workloads import Mode, Workload, random_episode
+from blur.inner_loop import episode_loss
+from blur.mapping import Mapping, mapped
+from blur.meta import Setting
+from blur.meta.devices import everywhere, spread, training_mesh
+from blur.meta.objective import Objective, population_scores
+from blur.meta.storage import members_at_once
+from blur.rule import Episode, UpdateRule
+from blur.tasks.task import Kind, Split
+
+MOST_RIVALS = 16
+"""The largest population that the rivals play too: beyond, they only repeat themselves."""
+
+EPISODE, GENOME, LEARNER = 0, 1, 2
+"""Seeds."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What one record of the benchmark is about.
+
+    Attributes:
+      workload: the network and its episode.
+      mode: loss or gradient.
+      population: genomes that play the same episode from the same synapses; 1 is a genome without a leading axis.
+      mapping: how the population is mapped.
+    """
+
+    workload: Workload
+    mode: Mode = "forward"
+    population: int = 1
+    mapping: Mapping = "auto"
+
+    def __str__(self) -> str:
+        return f"{self.workload.name} {self.mode}" + f", {self.population} genomes" * (self.population > 1)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class OneEpisode:
+    """A task that knows one episode, so that nothing is drawn while the clock runs."""
+
+    episode: Episode
+    kind: Kind = dataclasses.field(metadata={"static": True})
+
+    @property
+    def name(self) -> str:
+        """See `Task`."""
+        return "one episode"
+
+    @property
+    def inputs(self) -> int:
+        """See `Task`."""
+        return self.episode.query.inputs.shape[-1]
+
+    @property
+    def outputs(self) -> int:
+        """See `Task`."""
+        return self.episode.query.targets.shape[-1]
+
+    def sample(
+        self,
+        key: Key[Array, ""],
+        *,
+        unroll: int,
+        batch_size: int,
+        split: Split = "train",
+        query_size: int | None = None,
+    ) -> Episode:
+        """The episode, whatever is asked."""
+        return self.episode
+
+
+def contestants(case: Case) -> dict[str, Contestant]:
+    """`engine`, and up to `MOST_RIVALS` genomes also `naive` and `sgd`, compiled.
+
+    `sgd` is a whole episode of plain training in either mode: never its meta-gradient.
+    """
+    found = {"engine": engine(case)}
+    if case.population <= MOST_RIVALS:
+        found |= {"naive": naive(case), "sgd": _playing(case.workload.sgd, dataclasses.replace(case, mode="forward"))}
+    return found
+
+
+def engine(case: Case) -> Contestant:
+    """The workload's rule: `episode_loss`, its gradient, or a population's scores as evolution computes them."""
+    return _playing(case.workload.rule, case)
+
+
+def naive(case: Case) -> Contestant:
+    """The same by `naive_loss`."""
+
+    def loss(genome: Any, key: Array, episode: Episode) -> Array:
+        return naive_loss(case.workload, genome, key, episode)
+
+    function: Callable[..., Any] = jax.grad(loss) if case.mode == "gradient" else loss
+    if case.population > 1:
+
+        def function(genomes: Any, key: Array, episode: Episode) -> Array:
+            at_once = members_at_once(case.workload.rule)
+            return mapped(lambda g: loss(g, key, episode), case.mapping, batch_size=at_once)(genomes)
+
+    return _compiled(function, case.workload.rule, case)
+
+
+def _playing(rule: UpdateRule, case: Case) -> Contestant:
+    workload = case.workload
+
+    def loss(genome: Any, key: Array, episode: Episode) -> Array:
+        return episode_loss(rule, genome, key, episode, workload.loss, remat=case.mode == "gradient")[0]
+
+    def scores(genomes: Any, key: Array, episode: Episode) -> Any:
+        setting = Setting(rule, OneEpisode(episode, workload.kind), unroll=workload.steps, batch_size=workload.batch)
+        return population_scores(Objective(mapping=case.mapping), setting, genomes, key)
+
+    if case.population > 1:
+        return _compiled(scores, rule, case)
+    return _compiled(jax.grad(loss) if case.mode == "gradient" else loss, rule, case)
+
+
+def _compiled(function: Callable[..., Any], rule: UpdateRule, case: Case) -> Contestant:
+    """`function`, compiled for the case; its population is divided over all devices, as in meta-training."""
+    arguments = _arguments(rule, case)
+    if case.population == 1:
+        return contestant(function, *arguments)
+    mesh = training_mesh(None, 1, "population", case.population)
+    divided = spread(function, mesh, (P("population"), P(), P()), P("population"))
+    return contestant(divided, *everywhere(arguments, mesh))
+
+
+def _arguments(rule: UpdateRule, case: Case) -> tuple[Any, Array, Episode]:
+    """Random genomes, the learner's key and the episode."""
+    key = jax.random.key(GENOME)
+    if case.population == 1:
+        genomes = rule.init_genome(key)
+    else:
+        genomes = jax.vmap(rule.init_genome)(jax.random.split(key, case.population))
+    return genomes, jax.random.key(LEARNER), random_episode(case.workload, jax.random.key(EPISODE))

@@ -1,0 +1,104 @@
+"""Compiling and timing: everything takes turns, so that a machine whose speed drifts slows all alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+LEAST_ROUNDS, MOST_ROUNDS = 3, 40
+"""How often each contestant has its turn."""
+
+TURN_SECONDS, MOST_RUNS = 0.03, 10
+"""A turn of a fast contestant is several runs, as its caches are warm in use: about so long, at most so many runs."""
+
+CPU_GEMM, ACCELERATOR_GEMM = 2048, 8192
+"""Rows and columns of the square matrices whose product sets the roofline."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Contestant:
+    """A compiled function with its arguments.
+
+    Attributes:
+      run: runs it and waits for the result.
+      compile_seconds: how long lowering and compiling took (tracing included).
+      peak_bytes: memory of arguments, results and temporaries, as the compiler plans them; None where it does
+        not tell.
+    """
+
+    run: Callable[[], Any]
+    compile_seconds: float
+    peak_bytes: int | None
+
+
+def contestant(function: Callable[..., Any], *arguments: Any) -> Contestant:
+    """Compiles `function` for these arguments, which stay on the device."""
+    arguments = jax.device_put(arguments)
+    start = time.perf_counter()
+    compiled = jax.jit(function).lower(*arguments).compile()
+    seconds = time.perf_counter() - start
+    return Contestant(lambda: jax.block_until_ready(compiled(*arguments)), seconds, _peak_bytes(compiled))
+
+
+def in_turns(contestants: Mapping[str, Contestant], seconds: float) -> dict[str, list[float]]:
+    """Seconds of every run of every contestant, in rounds for about so many `seconds`, after two that warm up."""
+    warm = {name: [_time(each), _time(each)][1] for name, each in contestants.items()}
+    runs = {name: _within(TURN_SECONDS / once, 1, MOST_RUNS) for name, once in warm.items()}
+    round_seconds = sum(runs[name] * once for name, once in warm.items())
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(_within(seconds / round_seconds, LEAST_ROUNDS, MOST_ROUNDS)):
+        for name, each in contestants.items():
+            times[name] += [_time(each) for _ in range(runs[name])]
+    return times
+
+
+def interquartile_range(values: Sequence[float]) -> float:
+    """Third quartile minus first: the middle half of the values lies that far apart."""
+    first, _, third = statistics.quantiles(values, n=4, method="inclusive")
+    return third - first
+
+
+def gemm_size() -> int:
+    """Rows and columns of the square matrices whose product sets this device's roofline."""
+    return CPU_GEMM if jax.default_backend() == "cpu" else ACCELERATOR_GEMM
+
+
+def gemm_contestants(size: int) -> dict[str, Contestant]:
+    """Products of two square float32 matrices, in the precision that JAX chooses (`default`).
+
+    On accelerators also in full float32 (`highest`), and of bfloat16 matrices (`bfloat16`).
+    """
+    matrices = tuple(jax.random.normal(key, (size, size)) for key in jax.random.split(jax.random.key(0)))
+    products = {"default": contestant(jnp.matmul, *matrices)}
+    if jax.default_backend() != "cpu":
+        products["highest"] = contestant(lambda a, b: jnp.matmul(a, b, precision="highest"), *matrices)
+        products["bfloat16"] = contestant(jnp.matmul, *(matrix.astype(jnp.bfloat16) for matrix in matrices))
+    return products
+
+
+def gemm_gflops(size: int, seconds: float) -> float:
+    """10⁹ operations per second of a product that took so long: 2 size³ / seconds."""
+    return 2e-9 * size**3 / seconds
+
+
+def _peak_bytes(compiled: Any) -> int | None:
+    memory = compiled.memory_analysis()
+    if memory is None:
+        return None
+    return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+
+
+def _time(each: Contestant) -> float:
+    start = time.perf_counter()
+    each.run()
+    return time.perf_counter() - start
+
+
+def _within(number: float, least: int, most: int) -> int:
+    return min(max(round(number), least), most)

@@ -1,0 +1,214 @@
+"""Where the time of an episode goes: operations of a trace, by the phase that they were written for.
+
+`Phases` names every operation after its phase (`jax.named_scope`), and XLA keeps the name in the compiled program
+(`op_name`). A fusion of several operations has the name of the last of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+from jaxtyping import Array, Float, Key, PyTree
+
+from blur.benchmark.workloads import Mode, Workload, random_episode
+from blur.inner_loop import episode_loss
+from blur.rule import Batch, Chain, ChainRule, Genome, UpdateRule
+
+RUNS = 10
+"""Runs that are traced."""
+
+CONTAINERS = frozenset({"while", "call", "conditional", "async-start", "async-done"})
+"""Instructions whose time is that of others."""
+
+Passage = Literal["first", "recomputed", "gradient"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """Milliseconds per run of a phase: in matrix products, and in everything else.
+
+    `passage`: the first pass, its recomputation for the gradient, or the gradient itself.
+    """
+
+    phase: str
+    passage: Passage
+    products_ms: float
+    other_ms: float
+
+    @property
+    def ms(self) -> float:
+        """Both."""
+        return self.products_ms + self.other_ms
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """Milliseconds per run. Where operations overlap, each has its part of the time in which any of them ran.
+
+    Attributes:
+      entries: named phases, the most expensive first.
+      unnamed_ms: operations without a phase: the loop's own, copies.
+      idle_ms: no operation ran: launching them, waiting for threads.
+      wall_ms: the sum of all.
+    """
+
+    entries: tuple[Entry, ...]
+    unnamed_ms: float
+    idle_ms: float
+    wall_ms: float
+
+    @property
+    def named_share(self) -> float:
+        """Share of the time that has the name of a phase."""
+        return sum(entry.ms for entry in self.entries) / self.wall_ms
+
+
+@dataclasses.dataclass(frozen=True)
+class Scoped(UpdateRule):
+    """A rule whose operations outside its phases have names too: `initial_state`, `step`, `query`."""
+
+    rule: UpdateRule
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """The rule's."""
+        return self.rule.init_genome(key)
+
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> PyTree:
+        """The rule's."""
+        with jax.named_scope("initial_state"):
+            return self.rule.init_state(genome, key, spec)
+
+    def step(self, genome: Genome, state: PyTree, batch: Batch) -> PyTree:
+        """The rule's."""
+        with jax.named_scope("step"):
+            return self.rule.step(genome, state, batch)
+
+    def predict(
+        self, genome: Genome, state: PyTree, inputs: Float[Array, "batch inputs"]
+    ) -> Float[Array, "batch outputs"]:
+        """The rule's."""
+        with jax.named_scope("query"):
+            return self.rule.predict(genome, state, inputs)
+
+
+class Instruction(NamedTuple):
+    """What the compiled program says of an operation: its opcode and the scopes that it was written in."""
+
+    opcode: str
+    op_name: str
+
+
+UNKNOWN = Instruction("", "")
+
+
+class Interval(NamedTuple):
+    """A run of an operation in a trace, in nanoseconds."""
+
+    operation: str
+    start: float
+    end: float
+
+
+def profile(workload: Workload, mode: Mode) -> Profile:
+    """Traces the workload's episode, or its gradient with recomputed steps."""
+    rule = Scoped(workload.rule)
+
+    def loss(genome: Any, key: Array, episode: Any) -> Array:
+        return episode_loss(rule, genome, key, episode, workload.loss, remat=mode == "gradient")[0]
+
+    arguments = (rule.init_genome(jax.random.key(1)), jax.random.key(2), random_episode(workload, jax.random.key(0)))
+    compiled = jax.jit(jax.grad(loss) if mode == "gradient" else loss).lower(*arguments).compile()
+    jax.block_until_ready(compiled(*arguments))
+    intervals, seconds = trace(compiled, arguments)
+    return summarise(intervals, seconds, instructions(compiled.as_text() or ""), scope_names(workload.rule))
+
+
+def trace(compiled: Any, arguments: Sequence[Any]) -> tuple[list[Interval], float]:
+    """The operations of `RUNS` runs, and the seconds of all runs together."""
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            start = time.perf_counter()
+            for _ in range(RUNS):
+                jax.block_until_ready(compiled(*arguments))
+            seconds = time.perf_counter() - start
+        (file,) = Path(folder).rglob("*.xplane.pb")
+        planes = list(jax.profiler.ProfileData.from_file(str(file)).planes)
+        on_device = [
+            interval for plane in planes if plane.name.startswith("/device:") for interval in _intervals(plane)
+        ]
+        return on_device or [interval for plane in planes for interval in _intervals(plane)], seconds
+
+
+def instructions(program: str) -> dict[str, Instruction]:
+    """The instructions of a compiled program (`Compiled.as_text()`) by name."""
+    pattern = re.compile(r"^\s*(?:ROOT )?%?([\w.-]+) = .*?[\]})] ([\w-]+)\(.*?(?:op_name=\"([^\"]*)\"|$)", re.MULTILINE)
+    return {name: Instruction(opcode, op_name) for name, opcode, op_name in pattern.findall(program)}
+
+
+def scope_names(rule: UpdateRule) -> tuple[str, ...]:
+    """Names of the phases of a rule, and of what is around them; the first that an operation has is its phase."""
+    chain = rule.chain if isinstance(rule, ChainRule) else rule
+    phases = tuple(name for name, _ in chain.phases.named) if isinstance(chain, Chain) else ()
+    return ("initial_state", "query", *phases, "step")
+
+
+def summarise(
+    intervals: Sequence[Interval], seconds: float, program: dict[str, Instruction], names: Sequence[str]
+) -> Profile:
+    """Means over `RUNS` runs that took `seconds` together, by phase and pass."""
+    leaves = [(program.get(i.operation, UNKNOWN), i) for i in intervals]
+    leaves = [(instruction, i) for instruction, i in leaves if instruction.opcode not in CONTAINERS]
+    busy, total = _union([i for _, i in leaves]), sum(i.end - i.start for _, i in leaves)
+    times: dict[tuple[str, Passage] | None, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for instruction, interval in leaves:
+        phase = find_phase(instruction.op_name, names)
+        key = None if phase is None else (phase, passage(instruction.op_name))
+        share = (interval.end - interval.start) / total
+        times[key][is_product(interval.operation, instruction)] += share * busy / 1e6 / RUNS
+    unnamed = sum(times.pop(None, [0.0]))
+    entries = [Entry(*key, products, others) for key, (others, products) in times.items() if key is not None]
+    wall = 1e3 * seconds / RUNS
+    return Profile(tuple(sorted(entries, key=lambda entry: -entry.ms)), unnamed, wall - busy / 1e6 / RUNS, wall)
+
+
+def find_phase(op_name: str, names: Sequence[str]) -> str | None:
+    """The first of `names` among the scopes of an operation, such as `jit(loss)/jvp(while)/body/step/forward/mul`."""
+    scopes = set(re.split(r"[/()]", op_name))
+    return next((name for name in names if name in scopes), None)
+
+
+def passage(op_name: str) -> Passage:
+    """Which pass an operation belongs to."""
+    if "rematted_computation" in op_name:
+        return "recomputed"
+    return "gradient" if "transpose(" in op_name else "first"
+
+
+def is_product(operation: str, instruction: Instruction) -> bool:
+    """Whether an operation is a matrix product, perhaps with something fused into it."""
+    return instruction.opcode == "dot" or instruction.op_name.endswith("dot_general") or "gemm" in operation
+
+
+def _intervals(plane: Any) -> Iterator[Interval]:
+    """The operations in a plane of a trace: events that name one."""
+    for event in (event for line in plane.lines for event in line.events):
+        for name, value in event.stats:
+            if name == "hlo_op":
+                yield Interval(str(value), event.start_ns, event.start_ns + event.duration_ns)
+
+
+def _union(intervals: Iterable[Interval]) -> float:
+    """Nanoseconds in which at least one interval is open."""
+    total, reached = 0.0, float("-inf")
+    for interval in sorted(intervals, key=lambda interval: interval.start):
+        total += max(0.0, interval.end - max(interval.start, reached))
+        reached = max(reached, interval.end)
+    return total

@@ -1,0 +1,178 @@
+"""The benchmark itself: cases are played one after the other, and each becomes a record."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+
+from blur.benchmark.contestants import Case, contestants
+from blur.benchmark.measure import gemm_contestants, gemm_gflops, gemm_size, in_turns, interquartile_range
+from blur.benchmark.workloads import WORKLOADS, Mode, Workload, flop
+from blur.files import write_file
+from blur.mapping import Mapping
+
+FILE_NAME = "benchmark.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What the benchmark ran on.
+
+    Attributes:
+      platform, device: as JAX calls them.
+      cores: CPU cores that the process may use.
+      jax: version.
+      gemm_gflops, gemm_median_gflops: for each precision of large matrix products the best and the median rate of the
+        whole run, in 10⁹ operations per second.
+    """
+
+    platform: str
+    device: str
+    cores: int
+    jax: str
+    gemm_gflops: dict[str, float]
+    gemm_median_gflops: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What was measured in one case. Rivals that did not play have None.
+
+    Attributes:
+      workload, mode, population: the case; `mapping` how its population was mapped.
+      median_ms, spread_ms: milliseconds of a run of the engine: median and interquartile range of `runs`.
+      compile_s: seconds to lower and compile (a persistent compilation cache, where one is set, shortens them).
+      peak_mib: arguments, results and temporaries in MiB, as the compiler plans them; None where it
+        does not tell.
+      flop: operations that the algorithm needs, see `blur.benchmark.workloads.flop`.
+      gemm_gflops: best rate of a large matrix product in the whole run, in the precision that JAX chooses;
+        `gemm_median_gflops` is the median in the turns of this case alone.
+      roofline_ratio: flop / (median time · gemm rate): 1 were it nothing but large matrix products.
+      naive_ms, sgd_ms: medians of the naive reference, and of an episode of plain SGD (in either mode).
+      machine: what it ran on.
+    """
+
+    workload: str
+    mode: Mode
+    population: int
+    mapping: Mapping
+    median_ms: float
+    spread_ms: float
+    runs: int
+    compile_s: float
+    peak_mib: float | None
+    flop: int
+    gemm_gflops: float
+    gemm_median_gflops: float
+    roofline_ratio: float
+    naive_ms: float | None
+    sgd_ms: float | None
+    machine: Machine
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkPlan:
+    """What is timed and for how long.
+
+    Attributes:
+      workloads: networks and episodes.
+      populations: sizes of the populations that play forward-only.
+      mapping: how populations are mapped.
+      seconds: how long the contestants of a case take turns (at least three rounds).
+      gemm_size: rows and columns of the matrices that set the roofline; None for the device's default.
+    """
+
+    workloads: tuple[Workload, ...] = tuple(WORKLOADS.values())
+    populations: tuple[int, ...] = (16, 256)
+    mapping: Mapping = "auto"
+    seconds: float = 6.0
+    gemm_size: int | None = None
+
+    @property
+    def cases(self) -> list[Case]:
+        """Forward-only, populations and the gradient of every workload, or its gradient alone."""
+        cases = []
+        for workload in self.workloads:
+            if not workload.gradient_only:
+                cases += [Case(workload, population=size, mapping=self.mapping) for size in (1, *self.populations)]
+            cases.append(Case(workload, "gradient", mapping=self.mapping))
+        return cases
+
+
+@dataclasses.dataclass(frozen=True)
+class _Timing:
+    """Seconds of every contestant and matrix product in the turns of one case, and what compiling the engine told."""
+
+    case: Case
+    times: dict[str, list[float]]
+    compile_seconds: float
+    peak_bytes: int | None
+
+
+def benchmark(plan: BenchmarkPlan, report: Callable[[str], None] = lambda line: None) -> list[Record]:
+    """Measures every case of the plan; `report` hears a line before each."""
+    size = plan.gemm_size or gemm_size()
+    products = {f"gemm {precision}": product for precision, product in gemm_contestants(size).items()}
+    timings = []
+    for number, case in enumerate(plan.cases, start=1):
+        report(f"[{number}/{len(plan.cases)}] {case}")
+        players = contestants(case)
+        times = in_turns(players | products, plan.seconds)
+        timings.append(_Timing(case, times, players["engine"].compile_seconds, players["engine"].peak_bytes))
+    machine = _machine(size, {name: [t for timing in timings for t in timing.times[name]] for name in products})
+    return [_record(timing, machine, size) for timing in timings]
+
+
+def write_records(records: Sequence[Record], folder: Path) -> Path:
+    """Writes them as a list into the folder's `benchmark.json`."""
+    return write_file(folder / FILE_NAME, json.dumps([dataclasses.asdict(r) for r in records], indent=1) + "\n")
+
+
+def read_records(folder: Path) -> list[Record]:
+    """Reads what `write_records` wrote."""
+    entries = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    return [Record(**entry | {"machine": Machine(**entry["machine"])}) for entry in entries]
+
+
+def _machine(size: int, products: dict[str, list[float]]) -> Machine:
+    best, median = (
+        {name.removeprefix("gemm "): gemm_gflops(size, pick(times)) for name, times in products.items()}
+        for pick in (min, statistics.median)
+    )
+    device = jax.devices()[0]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Machine(device.platform, device.device_kind, cores, jax.__version__, best, median)
+
+
+def _record(timing: _Timing, machine: Machine, size: int) -> Record:
+    case, engine = timing.case, timing.times["engine"]
+    median, operations = statistics.median(engine), flop(case.workload, case.mode, case.population)
+    best = machine.gemm_gflops["default"]
+    return Record(
+        workload=case.workload.name,
+        mode=case.mode,
+        population=case.population,
+        mapping=case.mapping,
+        median_ms=1e3 * median,
+        spread_ms=1e3 * interquartile_range(engine),
+        runs=len(engine),
+        compile_s=timing.compile_seconds,
+        peak_mib=None if timing.peak_bytes is None else timing.peak_bytes / 2**20,
+        flop=operations,
+        gemm_gflops=best,
+        gemm_median_gflops=gemm_gflops(size, statistics.median(timing.times["gemm default"])),
+        roofline_ratio=operations / (median * 1e9 * best),
+        naive_ms=_median_ms(timing.times, "naive"),
+        sgd_ms=_median_ms(timing.times, "sgd"),
+        machine=machine,
+    )
+
+
+def _median_ms(times: dict[str, list[float]], name: str) -> float | None:
+    return 1e3 * statistics.median(times[name]) if name in times else None

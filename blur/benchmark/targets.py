@@ -1,0 +1,106 @@
+"""What the engine should reach on a CPU with two cores, and whether it did."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from blur.benchmark.records import Record
+from blur.benchmark.workloads import Mode
+
+REFERENCE_GFLOPS = 380.0
+"""The GEMM rate of the machine on which the original implementation was measured."""
+
+Measure = Callable[[Sequence[Record]], float | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A goal.
+
+    Attributes:
+      name: how tables call it.
+      quantity: what is measured, as tables say it.
+      measure: its value from all records of a benchmark, None where they do not tell.
+      limit: what it should reach.
+      at_least: whether the limit is the least or the most.
+      case: the one case it is about, None where there are several.
+    """
+
+    name: str
+    quantity: str
+    measure: Measure
+    limit: float
+    at_least: bool = False
+    case: tuple[str, Mode, int] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """A target and what was reached: `measured` to three digits, `met`; both None if it was not measured.
+
+    `reference_ms` is the case's time scaled to the reference machine, t · rate / 380 GFLOP/s.
+    """
+
+    target: Target
+    measured: float | None
+    met: bool | None
+    reference_ms: float | None
+
+
+def find(records: Sequence[Record], case: tuple[str, Mode, int]) -> Record | None:
+    """The record of a case (workload, mode, population)."""
+    return next((record for record in records if (record.workload, record.mode, record.population) == case), None)
+
+
+def judge(target: Target, records: Sequence[Record]) -> Verdict:
+    """Compares what was measured, rounded to the three digits that are printed, with the limit."""
+    measured = target.measure(records)
+    record = None if target.case is None else find(records, target.case)
+    reference = None if record is None else record.median_ms * record.gemm_gflops / REFERENCE_GFLOPS
+    if measured is None:
+        return Verdict(target, None, None, reference)
+    rounded = float(f"{measured:.3g}")
+    return Verdict(target, rounded, rounded >= target.limit if target.at_least else rounded <= target.limit, reference)
+
+
+def _roofline(workload: str, mode: Mode, population: int, limit: float) -> Target:
+    def measure(records: Sequence[Record]) -> float | None:
+        record = find(records, (workload, mode, population))
+        return None if record is None else record.roofline_ratio
+
+    what = {"forward": "forward-only", "gradient": "gradient meta-step"}[mode]
+    genomes = f", {population} genomes" if population > 1 else ""
+    case = (workload, mode, population)
+    return Target(f"{workload} {what}{genomes}", "roofline", measure, limit, at_least=True, case=case)
+
+
+def _boolean_ms(records: Sequence[Record]) -> float | None:
+    record = find(records, ("boolean", "gradient", 1))
+    return None if record is None else record.median_ms
+
+
+def _worst_growth(records: Sequence[Record]) -> float | None:
+    """The largest quotient, over workloads, of a genome's cost among 256 and among 16."""
+    pairs = [
+        (find(records, (name, "forward", 256)), find(records, (name, "forward", 16)))
+        for name in dict.fromkeys(record.workload for record in records)
+    ]
+    growth = [(many.median_ms / 256) / (few.median_ms / 16) for many, few in pairs if many and few]
+    return max(growth, default=None)
+
+
+def _slowest_compilation(records: Sequence[Record]) -> float | None:
+    return max((record.compile_s for record in records if record.mode == "gradient"), default=None)
+
+
+TARGETS = (
+    _roofline("wide", "forward", 1, 0.75),
+    _roofline("wide", "gradient", 1, 0.5),
+    _roofline("small", "gradient", 1, 0.2),
+    _roofline("small", "forward", 16, 0.4),
+    Target("boolean gradient meta-step", "ms", _boolean_ms, 2.5, case=("boolean", "gradient", 1)),
+    Target("a genome's cost, 256 to 16", "worst quotient", _worst_growth, 1.0),
+    Target("slowest compilation, gradient", "s", _slowest_compilation, 10.0),
+)
+"""Goals of the engine on two CPU cores."""

@@ -1,0 +1,87 @@
+"""`blur benchmark`: how fast the engine is."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Literal, get_args
+
+from rich.console import Console
+
+from blur.benchmark.plot import plot_benchmark
+from blur.benchmark.profile import profile
+from blur.benchmark.records import BenchmarkPlan, Record, benchmark, write_records
+from blur.benchmark.report import (
+    HEADING,
+    PROFILE_HEADING,
+    TARGET_HEADING,
+    describe,
+    profile_rows,
+    rows,
+    table,
+    target_rows,
+)
+from blur.benchmark.workloads import WORKLOADS, Mode
+from blur.mapping import Mapping
+from blur.meta.hosts import cores_as_devices
+
+Name = Literal["small", "wide", "shallow", "deep", "boolean"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """Time episodes, meta-gradients and populations, in turns with a naive version, SGD and a large matrix product.
+
+    The folder --out receives benchmark.json and benchmark.png; the tables are printed. It takes minutes, on a CPU or
+    whatever device JAX finds; leave the machine alone meanwhile.
+
+    For instance:
+      blur benchmark --out runs/benchmark
+      blur benchmark --workload small --quick
+      blur benchmark --profile wide
+
+    Attributes:
+      out: folder for the results.
+      workload: which networks; all of them by default.
+      mapping: how populations are mapped: all at once, in a loop, or as the device likes it.
+      quick: few repetitions and no large population, for a first impression.
+      profile: do not time anything, but show where the time of this network's episode goes, by phase of the step.
+    """
+
+    out: Path = Path("runs/benchmark")
+    workload: tuple[Name, ...] = get_args(Name)
+    mapping: Mapping = "auto"
+    quick: bool = False
+    profile: Name | None = None
+
+    def run(self) -> None:
+        """Measures, prints and writes; or profiles and prints."""
+        cores_as_devices()
+        if self.profile is not None:
+            print_profiles(self.profile)
+            return
+        workloads = tuple(WORKLOADS[name] for name in dict.fromkeys(self.workload))
+        plan = BenchmarkPlan(workloads, mapping=self.mapping)
+        if self.quick:
+            plan = dataclasses.replace(plan, populations=(16,), seconds=0.5)
+        records = benchmark(plan, report=lambda line: print(line, file=sys.stderr, flush=True))
+        print_benchmark(records)
+        print(write_records(records, self.out))
+        print(plot_benchmark(records, self.out / "benchmark.png"))
+
+
+def print_benchmark(records: list[Record]) -> None:
+    """The tables of all cases and of the targets, and the machine."""
+    console = Console()
+    console.print(table("medians of one run; forward: an episode, gradient: a meta-step", HEADING, rows(records)))
+    console.print(table("", TARGET_HEADING, target_rows(records)))
+    console.print(describe(records[0].machine), highlight=False)
+
+
+def print_profiles(name: Name) -> None:
+    """Where the time goes, in both modes or in the one that matters."""
+    workload = WORKLOADS[name]
+    modes: tuple[Mode, ...] = ("gradient",) if workload.gradient_only else ("forward", "gradient")
+    for mode in modes:
+        found = profile(workload, mode)
+        title = f"{name} {mode}: {found.named_share:.0%} of the time has a phase's name"
+        Console().print(table(title, PROFILE_HEADING, profile_rows(found)))

@@ -1,0 +1,143 @@
+"""Many devices: what each of them computes of a meta-step, and how the parts come together again.
+
+Every device runs the same program. The axes of a mesh are named after what they divide (`candidates`, `population`,
+`episodes`): where work is large, a device cuts its own share out with `share`, and the few numbers that come of it are
+put together with `gathered` or `summed`. Where the present mesh has no such axis, and outside `spread`, these three do
+nothing: one device computes as if this module did not exist.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import PyTree
+
+Axis = Literal["candidates", "population", "episodes"]
+"""What a mesh can divide."""
+
+
+def training_mesh(devices: int | None, candidates: int, axis: Axis, count: int) -> Mesh | None:
+    """The mesh that meta-steps run on, None for one device.
+
+    It divides the candidates as far as they go, since they have nothing to tell each other, and then `axis`.
+
+    Args:
+      devices: how many devices to use; by default all that JAX sees, on all hosts, or as many cores of one host as
+        the work divides over.
+      candidates: genomes that are meta-trained side by side.
+      axis: what is divided within a candidate's meta-step.
+      count: its length.
+
+    Raises:
+      ValueError: there are not so many devices, or the work does not divide over them.
+    """
+    there = jax.device_count()
+    if devices is None:
+        cores = jax.default_backend() == "cpu" and jax.process_count() == 1
+        devices = _most_that_fit(there, candidates, count) if cores else there
+    if not 1 <= devices <= there:
+        raise ValueError(f"{devices} devices were asked for, but JAX sees {there}; expected a number from 1 to {there}")
+    if devices < there and jax.process_count() > 1:
+        raise ValueError(f"{devices} of {there} devices were asked for, but with several hosts all of them take part")
+    parts = math.gcd(candidates, devices)
+    if count * parts % devices:
+        fitting = _most_that_fit(devices - 1, candidates, count)
+        fewer = f"--devices {fitting}" if jax.process_count() == 1 else f"{fitting} devices in all"
+        raise ValueError(
+            f"{_work(candidates, axis, count)} cannot be divided evenly over {devices} devices; expected a multiple of "
+            f"{devices // parts} (--{axis}), or {fewer}"
+        )
+    if devices == 1:
+        return None
+    return Mesh(np.array(jax.devices()[:devices]).reshape(parts, -1), ("candidates", axis))
+
+
+def _most_that_fit(devices: int, candidates: int, count: int) -> int:
+    """The largest number up to `devices` that the work divides over."""
+    return max(n for n in range(1, devices + 1) if count * math.gcd(candidates, n) % n == 0)
+
+
+def validation_mesh(mesh: Mesh | None, episodes: int) -> Mesh | None:
+    """The same devices, dividing validation episodes as far as they go; what is left of the devices computes copies."""
+    if mesh is None:
+        return None
+    return Mesh(mesh.devices.reshape(math.gcd(episodes, mesh.size), -1), ("episodes", "copies"))
+
+
+def spread(function: Callable[..., Any], mesh: Mesh | None, in_specs: Any, out_specs: Any) -> Callable[..., Any]:
+    """`function` as the program of every device of a mesh; of no mesh, itself."""
+    if mesh is None:
+        return function
+    return jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+
+
+def everywhere(tree: PyTree, mesh: Mesh | None) -> PyTree:
+    """The same arrays with a copy on every device of a mesh, put there once; of no mesh, `tree`."""
+    if mesh is None:
+        return tree
+    sharding = NamedSharding(mesh, P())
+
+    def copies(leaf: Any) -> jax.Array:
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(copies(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+        values = np.asarray(leaf)
+        return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
+
+    return jax.tree.map(copies, tree)
+
+
+def here(tree: PyTree) -> PyTree:
+    """The same arrays on this process' own device; they must lie whole on each one before."""
+    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), tree)
+
+
+def share(tree: PyTree, axis: Axis) -> PyTree:
+    """This device's part of the leading axis of all leaves."""
+    parts = _parts(axis)
+    if parts == 1:
+        return tree
+
+    def own(leaf: jax.Array) -> jax.Array:
+        size = leaf.shape[0] // parts
+        return jax.lax.dynamic_slice_in_dim(leaf, jax.lax.axis_index(axis) * size, size)
+
+    return jax.tree.map(own, tree)
+
+
+def gathered(tree: PyTree, axis: Axis) -> PyTree:
+    """The inverse of `share`: every device gets the parts of all, in order."""
+    if _parts(axis) == 1:
+        return tree
+    return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, axis, tiled=True), tree)
+
+
+def summed(tree: PyTree, axis: Axis) -> PyTree:
+    """Σ over all devices' parts of every leaf."""
+    return tree if _parts(axis) == 1 else jax.lax.psum(tree, axis)
+
+
+def agreed(tree: PyTree, axis: Axis) -> PyTree:
+    """The first device's leaves, for all: what rounds otherwise on an unlike machine never grows into a difference."""
+    if _parts(axis) == 1:
+        return tree
+    first = jax.lax.axis_index(axis) == 0
+    return jax.lax.psum(jax.tree.map(lambda leaf: jnp.where(first, leaf, 0), tree), axis)
+
+
+def _parts(axis: Axis) -> int:
+    """Over how many devices the program that is being traced divides an axis."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return mesh.shape[axis] if axis in mesh.manual_axes else 1
+
+
+def _work(candidates: int, axis: Axis, count: int) -> str:
+    """What has to divide, in words."""
+    amount = f"a population of {count}" if axis == "population" else f"{count} episode{'s' * (count > 1)}"
+    return amount if candidates == 1 else f"{candidates} candidates × {amount}"

@@ -1,0 +1,88 @@
+"""`blur benchmark`, and its results in the README; nothing is timed."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from benchmark_toys import record
+
+from blur.benchmark.profile import Entry, Profile
+from blur.benchmark.records import write_records
+from blur.cli import main
+from blur.commands import benchmark as command
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def plans(monkeypatch):
+    """The plans that the command asked for; each is answered with two records."""
+    asked = []
+
+    def stand_in(plan, report):
+        asked.append(plan)
+        report("[1/2] small forward")
+        return [record("small", population=16), record("small", "gradient")]
+
+    monkeypatch.setattr(command, "benchmark", stand_in)
+    return asked
+
+
+def test_tables_files_and_progress(plans, tmp_path, capsys):
+    out = tmp_path / "results"
+    assert main(["benchmark", "--workload", "small", "small", "--mapping", "map", "--out", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["benchmark.json", "benchmark.png"]
+    printed = capsys.readouterr()
+    assert printed.err == "[1/2] small forward\n"
+    assert "small forward-only, 16 genomes" in printed.out
+    assert "GEMM 400 (default) GFLOP/s" in printed.out
+    (plan,) = plans
+    assert ([workload.name for workload in plan.workloads], plan.mapping) == (["small"], "map")
+    assert plan.populations == (16, 256)
+
+
+def test_quick_has_no_large_population_and_all_workloads_are_the_default(plans, tmp_path):
+    assert main(["benchmark", "--quick", "--out", str(tmp_path)]) == 0
+    (plan,) = plans
+    assert plan.populations == (16,)
+    assert plan.seconds < 1
+    assert [workload.name for workload in plan.workloads] == ["small", "wide", "shallow", "deep", "boolean"]
+
+
+def test_profiles_of_both_modes_are_printed_and_nothing_is_written(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    found = Profile((Entry("hebbian", "first", 6.0, 2.0),), 0.5, 1.5, 10.0)
+    monkeypatch.setattr(command, "profile", lambda workload, mode: found)
+    assert main(["benchmark", "--profile", "wide"]) == 0
+    printed = capsys.readouterr().out
+    assert "wide forward: 80% of the time" in printed
+    assert "wide gradient: 80% of the time" in printed
+    assert "hebbian" in printed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_workload_is_one_line(capsys):
+    assert main(["benchmark", "--workload", "huge"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "huge" in error
+
+
+def test_the_readme_takes_the_tables_and_the_picture(monkeypatch, tmp_path):
+    spec = importlib.util.spec_from_file_location("update_readme", ROOT / "scripts" / "update_readme.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "README.md").write_text("before\n<!-- speed -->\nold\n<!-- /speed -->\nafter\n", encoding="utf-8")
+    write_records([record("wide", ms=20.0)], tmp_path / "results")
+    (tmp_path / "results" / "benchmark.png").write_bytes(b"picture")
+    script.main("speed", tmp_path / "results")
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert text.startswith("before\n<!-- speed -->\ncpu, 2 CPU cores")
+    assert text.endswith("<!-- /speed -->\nafter\n")
+    assert "| wide | forward | 20 | 0.5 | 0.718 | 40 | – | 3.0 | 12 |\n" in text
+    assert "| wide forward-only | roofline ≥ 0.75 | 0.718 | no | 21.1 |\n" in text
+    assert (tmp_path / "scripts" / "figures" / "speed.png").read_bytes() == b"picture"

@@ -1,0 +1,100 @@
+"""Where the time goes: names of operations, and their sums."""
+
+from __future__ import annotations
+
+import pytest
+
+from blur.benchmark import profile as profiling
+from blur.benchmark.profile import (
+    RUNS,
+    Instruction,
+    Interval,
+    find_phase,
+    instructions,
+    is_product,
+    passage,
+    profile,
+    scope_names,
+    summarise,
+)
+from blur.benchmark.report import profile_rows
+from blur.benchmark.workloads import Workload
+from blur.rules.gradient import OptaxMLP
+
+TINY = Workload("tiny", (4, 3, 2), states=2, batch=8, steps=1)
+NAMES = scope_names(TINY.rule)
+
+
+def test_names_of_scopes():
+    phases = ("synapses", "input", "forward", "feedback", "backward", "hebbian", "apply")
+    assert ("initial_state", "query", *phases, "step") == NAMES
+    assert scope_names(OptaxMLP()) == ("initial_state", "query", "step")
+
+
+@pytest.mark.parametrize(
+    ("op_name", "phase", "part"),
+    [
+        ("jit(loss)/while/body/step/forward/tanh", "forward", "first"),
+        ("jit(loss)/jvp(query)/forward/tanh", "query", "first"),
+        ("jit(loss)/transpose(jvp())/while/body/checkpoint/step/hebbian/mul", "hebbian", "gradient"),
+        ("jit(loss)/transpose(jvp())/while/body/rematted_computation/step/apply/add", "apply", "recomputed"),
+        ("jit(loss)/initial_state/jit(_normal)/while", "initial_state", "first"),
+        ("jit(loss)/while/body/step/add", "step", "first"),
+        ("jit(forward_loss)/while", None, "first"),
+    ],
+)
+def test_an_operation_belongs_to_a_phase_and_a_pass(op_name, phase, part):
+    assert find_phase(op_name, NAMES) == phase
+    assert passage(op_name) == part
+
+
+PROGRAM = """
+HloModule jit_loss
+%body (p: (s32[], f32[4,8])) -> (s32[], f32[4,8]) {
+  %dot.1 = f32[4,8]{1,0} dot(%a, %b), lhs_contracting_dims={1}, metadata={op_name="jit(loss)/step/forward/transpose"}
+  ROOT %fusion = (s32[], f32[4,8]{1,0}) fusion(%dot.1), kind=kLoop, metadata={op_name="jit(loss)/step/hebbian/mul"}
+}
+  %while.2 = (s32[], /*index=1*/f32[4,8]{1,0}) while(%t), condition=%c, body=%body, metadata={op_name="jit(loss)/while"}
+  copy.3 = f32[] copy(x)
+"""
+
+
+def test_instructions_of_a_compiled_program():
+    found = instructions(PROGRAM)
+    assert found == {
+        "dot.1": Instruction("dot", "jit(loss)/step/forward/transpose"),
+        "fusion": Instruction("fusion", "jit(loss)/step/hebbian/mul"),
+        "while.2": Instruction("while", "jit(loss)/while"),
+        "copy.3": Instruction("copy", ""),
+    }
+    assert [name for name, instruction in found.items() if is_product(name, instruction)] == ["dot.1"]
+    assert is_product("cublas-gemm.1", Instruction("custom-call", "jit(loss)/step/forward/transpose"))
+
+
+def test_time_is_divided_among_operations_that_overlap():
+    ms = 1e6 * RUNS
+    intervals = [
+        Interval("while.2", 0, 12 * ms),
+        Interval("dot.1", 0, 4 * ms),
+        Interval("fusion", 2 * ms, 6 * ms),  # beside the product for half of its time
+        Interval("copy.3", 8 * ms, 9 * ms),
+        Interval("unheard-of", 9 * ms, 10 * ms),
+    ]
+    found = summarise(intervals, 12e-3 * RUNS, instructions(PROGRAM), NAMES)
+    share = 8 / 10  # 8 ms are covered by 10 ms of operations
+    assert [(entry.phase, entry.passage) for entry in found.entries] == [("forward", "first"), ("hebbian", "first")]
+    assert found.entries[0].products_ms == pytest.approx(4 * share)
+    assert found.entries[1].other_ms == pytest.approx(4 * share)
+    assert found.unnamed_ms == pytest.approx(2 * share)
+    assert (found.idle_ms, found.wall_ms) == (pytest.approx(4.0), pytest.approx(12.0))
+    assert found.named_share == pytest.approx(6.4 / 12)
+    assert [row[-1] for row in profile_rows(found)] == ["27 %", "27 %", "13 %", "33 %", "100 %"]
+
+
+def test_a_tiny_episode_is_traced_and_its_phases_are_found(monkeypatch):
+    monkeypatch.setattr(profiling, "RUNS", 2)
+    found = profile(TINY, "forward")
+    assert {"forward", "backward", "hebbian"} <= {entry.phase for entry in found.entries}
+    assert all(entry.passage == "first" for entry in found.entries)
+    parts = sum(entry.ms for entry in found.entries) + found.unnamed_ms + found.idle_ms
+    assert parts == pytest.approx(found.wall_ms)
