@@ -117,7 +117,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def test_meta_train_passes_its_options_on(tmp_path: Path, runs: list, capsys: Capture) -> None:
-    options = "--unroll 3 --batch-size 16 --hidden 4 5 --states 2 --outer CMA_ES --population 8 --seed 7"
+    options = "--unroll 3 --batch-size 16 --hidden 4 5 --states 2 --outer CMA_ES --population 8 --seed 7 --devices 1"
     assert main(["meta-train", "xor", "--out", str(tmp_path), *options.split()]) == 0
     assert "validation fitness 0.25, accuracy 0.75" in capsys.readouterr().out
     [setting], config, others = runs[0]
@@ -125,7 +125,7 @@ def test_meta_train_passes_its_options_on(tmp_path: Path, runs: list, capsys: Ca
     assert (setting.unroll, setting.batch_size) == (3, 16)
     assert config == MetaTraining(outer="CMA_ES", population=8, seed=7)
     command = f"blur meta-train xor --out {tmp_path} {options}"
-    assert others == {"init": None, "out": tmp_path, "resume": False, "command": command}
+    assert others == {"init": None, "out": tmp_path, "resume": False, "command": command, "devices": 1}
 
 
 def test_meta_train_mixes_all_combinations(tmp_path: Path, runs: list, capsys: Capture) -> None:

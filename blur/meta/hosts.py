@@ -19,9 +19,9 @@ class Machines:
       devices: how many devices to use; by default all that JAX sees, on all hosts; of a CPU's cores as many as the
         work divides over.
       distributed: join the other processes of this job (SLURM, Open MPI, TPU pods, Kubernetes with its Python client).
-      coordinator: HOST:PORT of process 0, to join without one of these; needs --processes and --process.
-      processes: how many processes there are.
-      process: the number of this one, from 0.
+      coordinator: HOST:PORT of process 0, to join where none of these is; it needs --processes and --process.
+      processes: how many processes join.
+      process: the number of this process, from 0.
     """
 
     devices: int | None = None

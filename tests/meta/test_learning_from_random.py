@@ -13,7 +13,7 @@ SETTING = Setting(Bidirectional(hidden=(16,), states=3), make_task("digits"), un
 @pytest.mark.parametrize(
     ("config", "accuracy"),
     [
-        (MetaTraining(meta_steps=150, candidates=1, learning_rate=2e-2, validation_episodes=8), 0.7),
+        (MetaTraining(meta_steps=150, candidates=1, learning_rate=2e-2, validation_episodes=8), 0.6),
         (MetaTraining(outer="CMA_ES", meta_steps=300, candidates=1, population=16, validation_episodes=8), 0.5),
     ],
     ids=["gradient", "CMA_ES"],

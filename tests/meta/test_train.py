@@ -326,8 +326,8 @@ def test_nothing_is_printed_where_there_is_no_terminal(capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"nan_policy": "raize"}, "unknown nan_policy 'raize'; expected one of penalise, skip, raise"),
-        ({"mapping": "pmap"}, "unknown mapping 'pmap'; expected one of auto, map, vmap"),
+        ({"nan_policy": "raize"}, "nan_policy is 'raize'; did you mean 'raise'"),
+        ({"mapping": "pmap"}, "mapping is 'pmap'; did you mean 'map'"),
         ({"std": 0.0}, r"std is 0\.0; expected a positive number"),
     ],
 )
