@@ -34,6 +34,11 @@ _HOMES = {
     "print_results": "blur.report",
     "OptaxMLP": "blur.rules.gradient",
     "TwoStateSGD": "blur.rules.two_state_sgd",
+    # learn in context
+    "LinearAttention": "blur.rules.attention",
+    "Transformer": "blur.rules.transformer",
+    "InContextRegression": "blur.tasks",
+    "predict_prefixes": "blur.evaluation.prefixes",
     # write another rule
     "UpdateRule": "blur.rule",
     "Batch": "blur.rule",

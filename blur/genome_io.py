@@ -209,8 +209,9 @@ def _checked_spec(rule: UpdateRule, source: str | Path) -> PyTree:
 
 
 def _step_and_predict(rule: UpdateRule, genome: Genome) -> jax.Array:
-    """Predictions after one inner step on a small batch."""
-    batch = make_batch(jnp.ones((4, 5)), jnp.ones((4, 3)))
+    """Predictions after one inner step on a small batch, of the widths that the rule is made for if it names them."""
+    widths = getattr(rule, "inputs", 5), getattr(rule, "outputs", 3)
+    batch = make_batch(*(jnp.ones((4, width)) for width in widths))
     state = rule.step(genome, rule.init_state(genome, jax.random.key(0), batch), batch)
     return rule.predict(genome, state, batch.inputs)
 

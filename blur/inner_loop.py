@@ -58,7 +58,9 @@ def unroll(
         return carry, None if observe is None else observe(carry)
 
     if rule.longest_life is not None and length > rule.longest_life:
-        raise ValueError(f"{length} inner steps, but the rule has room for {rule.longest_life}; raise dual_steps")
+        raise ValueError(
+            f"{length} inner steps, but the rule has room for {rule.longest_life}; raise dual_steps, or layers"
+        )
     if not remat:
         return jax.lax.scan(body, state, stream, length=length)
     kept = jax.checkpoint_policies.save_only_these_names(KEPT)

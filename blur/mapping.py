@@ -11,8 +11,20 @@ Mapping = Literal["auto", "map", "vmap"]
 """`vmap` computes all at once; `map` runs a loop. `auto` is `map` on CPUs, where batched products are slow."""
 
 
+def at_once(mapping: Mapping) -> bool:
+    """Whether everything is computed at once on this device."""
+    return mapping == "vmap" or (mapping == "auto" and jax.default_backend() != "cpu")
+
+
 def mapped(function: Callable[..., Any], mapping: Mapping, *, batch_size: int | None = None) -> Callable[..., Any]:
     """`function` over the leading axis of all its arguments; a loop takes `batch_size` of them at a time."""
-    if mapping == "vmap" or (mapping == "auto" and jax.default_backend() != "cpu"):
-        return jax.vmap(function)
-    return lambda *arguments: jax.lax.map(lambda one: function(*one), arguments, batch_size=batch_size)
+    if not at_once(mapping):
+        return lambda *arguments: jax.lax.map(lambda one: function(*one), arguments, batch_size=batch_size)
+
+    def run(*arguments: Any) -> Any:
+        if jax.tree.leaves(arguments)[0].shape[0] > 1:
+            return jax.vmap(function)(*arguments)
+        result = function(*jax.tree.map(lambda leaf: leaf[0], arguments))  # a batched product of one is slow, too
+        return jax.tree.map(lambda leaf: leaf[None], result)
+
+    return run

@@ -30,6 +30,14 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
     assert "mine" in capsys.readouterr().out
 
 
+def test_the_example_of_attention_runs(capsys):
+    source = EXAMPLES[2]
+    full = "meta_steps=1000, candidates=1, episodes=2048"
+    assert full in source
+    exec(source.replace(full, "meta_steps=2, candidates=1, episodes=8, validation_episodes=8"), {})
+    assert "half squared error" in capsys.readouterr().out
+
+
 def example_rule():
     names = {"__name__": "example"}
     exec(EXAMPLES[1], names)

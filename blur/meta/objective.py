@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -12,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from blur.inner_loop import episode_loss
 from blur.losses import FOR_CLASSES, LOSSES, NOT_DIFFERENTIABLE, Loss, accuracy
-from blur.mapping import Mapping, mapped
+from blur.mapping import Mapping, at_once, mapped
 from blur.meta.devices import gathered, share, summed
 from blur.meta.setting import Setting
 from blur.meta.storage import Storage, members_at_once, with_storage
@@ -150,28 +151,63 @@ def gradient(objective: Objective, setting: Setting, genome: Genome, key: Key[Ar
     """The fitness' gradient in the genome, averaged over episodes.
 
     g = (1/E) Σ_e ∇ L_e(genome), where the gradient of an episode whose loss or gradient is not finite is zero; under
-    `skip`, E counts the finite ones alone.
+    `skip`, E counts the finite ones alone. Episodes that are mapped at once share one backward pass.
     """
-
-    def one(key: Key[Array, ""]) -> tuple[Score, Genome, Bool[Array, ""]]:
-        episode_key, learner_key = jax.random.split(key)
-        episode = setting.sample(episode_key)
-
-        def loss(genome: Genome) -> tuple[Float[Array, ""], Score]:
-            return play(objective, setting, genome, learner_key, episode)
-
-        (_, scores), slope = jax.value_and_grad(loss, has_aux=True)(genome)
-        finite = finite_episodes(scores) & _all_finite(slope)
-        return scores, jax.tree.map(lambda leaf: jnp.where(finite, leaf, 0), slope), finite
-
     keys = share(jax.random.split(key, objective.episodes), "episodes")
-    scores, slopes, finite = mapped(one, objective.mapping)(keys)
-    slope = summed(jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), slopes), "episodes")
+    slopes = _shared_slope if at_once(objective.mapping) else _own_slopes
+    scores, slope, finite = slopes(objective, setting, genome, keys)
+    slope = summed(slope, "episodes")
     scores, finite = gathered((scores, finite), "episodes")
     count = jnp.maximum(jnp.sum(finite), 1) if objective.nan_policy == "skip" else objective.episodes
     fitness = average(scores, finite, objective.nan_policy)
     metrics = Metrics(fitness, jnp.mean(scores.accuracy), jnp.sum(~finite))
     return jax.tree.map(lambda leaf: leaf / count, slope), metrics
+
+
+def _play_new(objective: Objective, setting: Setting, genome: Genome, key: Key[Array, ""]) -> tuple[Array, Score]:
+    """`play` on an episode drawn from a key."""
+    episode_key, learner_key = jax.random.split(key)
+    return play(objective, setting, genome, learner_key, setting.sample(episode_key))
+
+
+def _own_slopes(
+    objective: Objective, setting: Setting, genome: Genome, keys: Key[Array, "episodes"]
+) -> tuple[Score, Genome, Bool[Array, "episodes"]]:
+    """Scores, the sum of all finite gradients, and which ones are; every episode has a gradient of its own."""
+
+    def one(key: Key[Array, ""]) -> tuple[Score, Genome, Bool[Array, ""]]:
+        loss = functools.partial(_play_new, objective, setting, key=key)
+        (_, scores), slope = jax.value_and_grad(loss, has_aux=True)(genome)
+        finite = finite_episodes(scores) & _all_finite(slope)
+        return scores, jax.tree.map(lambda leaf: jnp.where(finite, leaf, 0), slope), finite
+
+    scores, slopes, finite = mapped(one, objective.mapping)(keys)
+    return scores, jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), slopes), finite
+
+
+def _shared_slope(
+    objective: Objective, setting: Setting, genome: Genome, keys: Key[Array, "episodes"]
+) -> tuple[Score, Genome, Bool[Array, "episodes"]]:
+    """The same from one backward pass: no gradient of a single episode is stored.
+
+    Only if some episode or the sum is not finite are the episodes' own gradients computed, by a loop of one turn: under
+    `vmap` it costs nothing when nobody needs it, where a `cond` would.
+    """
+
+    def losses(genome: Genome) -> tuple[Array, Score]:
+        return jax.vmap(functools.partial(_play_new, objective, setting, genome))(keys)
+
+    values, pull_back, scores = jax.vjp(losses, genome, has_aux=True)
+    (slope,) = pull_back(jnp.ones_like(values))
+    finite = finite_episodes(scores)
+    spoilt = ~(jnp.all(finite) & _all_finite(slope))
+
+    def repair(carry: tuple) -> tuple:
+        _, slope, finite = _own_slopes(objective, setting, genome, keys)
+        return jnp.zeros_like(carry[0]), slope, finite
+
+    _, slope, finite = jax.lax.while_loop(lambda carry: carry[0], repair, (spoilt, slope, finite))
+    return scores, slope, finite
 
 
 def population_scores(

@@ -43,7 +43,9 @@ class Setting:
                 raise ValueError(f"{name} of a setting is {getattr(self, name)}; expected a positive number")
         longest = getattr(self.rule, "longest_life", None)
         if longest is not None and self.unroll > longest:
-            raise ValueError(f"unroll is {self.unroll}, but the rule has room for {longest} steps; raise dual_steps")
+            raise ValueError(
+                f"unroll is {self.unroll}, but the rule has room for {longest} steps; raise dual_steps, or layers"
+            )
 
     def sample(self, key: Key[Array, ""], split: Split = "train") -> Episode:
         """A random episode of the task with this setting's sizes; a long support is a stream, if the task has any."""

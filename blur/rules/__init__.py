@@ -8,11 +8,24 @@ from blur import network
 from blur.network import ACTIVATIONS
 from blur.original import OriginalNetwork
 from blur.rule import Chain, Phases
+from blur.rules.attention import LinearAttention
 from blur.rules.bidirectional import Bidirectional
+from blur.rules.constructed_attention import GradientDescentAttention
 from blur.rules.gradient import OptaxMLP
+from blur.rules.hebbian_attention import KeepResidual, PresentPairs, PresentTargets, prediction
+from blur.rules.transformer import Attend, Descend, Embed, Perceptron, Transformer
 from blur.rules.two_state_sgd import TwoStateSGD
 
-_RULES = (Bidirectional, OptaxMLP, OriginalNetwork, TwoStateSGD, Chain)
+_RULES = (
+    Bidirectional,
+    GradientDescentAttention,
+    LinearAttention,
+    OptaxMLP,
+    OriginalNetwork,
+    Transformer,
+    TwoStateSGD,
+    Chain,
+)
 
 _PARTS = (
     Phases,
@@ -34,6 +47,14 @@ _PARTS = (
     network.TieStates,
     network.WithDerivative,
     network.present_target,
+    Attend,
+    Descend,
+    Embed,
+    KeepResidual,
+    Perceptron,
+    PresentPairs,
+    PresentTargets,
+    prediction,
 )
 
 RULES: dict[str, Any] = {known.__name__: known for known in (*_RULES, *_PARTS)} | ACTIVATIONS

@@ -1,7 +1,8 @@
 """Tasks: where episodes come from. `make_task(name)` makes the ones in the table `TASKS`, and any data set.
 
 `ImageTask` serves data sets, `BooleanTask` functions of the plane, `LinearRegression`, `Sine` and `Polynomial`
-regression; each can also be made directly, with all its options.
+regression; each can also be made directly, with all its options. `InContextRegression` and `GaussianRegression` show
+every episode one context.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from blur.tasks.arrays import Dataset, from_arrays
 from blur.tasks.boolean import FUNCTIONS, BooleanTask
 from blur.tasks.datasets import load_dataset
 from blur.tasks.images import ImageTask, image_task, make_image_task
+from blur.tasks.in_context import GaussianRegression, InContextRegression
 from blur.tasks.regression import LinearRegression, Polynomial, Sine
 from blur.tasks.task import Kind, Split, Task
 from blur.tasks.tfds_source import UnknownDatasetError
@@ -23,7 +25,9 @@ __all__ = [
     "TASKS",
     "BooleanTask",
     "Dataset",
+    "GaussianRegression",
     "ImageTask",
+    "InContextRegression",
     "Kind",
     "LinearRegression",
     "NamedTask",

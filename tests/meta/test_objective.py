@@ -78,10 +78,11 @@ def test_average_is_always_finite(losses, policy):
     assert np.all(np.isfinite(fitness))
 
 
+@pytest.mark.parametrize("mapping", ["map", "vmap"])
 @pytest.mark.parametrize(("policy", "divisor"), [("penalise", 8), ("skip", None)])
-def test_gradient_of_a_diverged_episode_is_zero(policy, divisor):
+def test_gradient_of_a_diverged_episode_is_zero(policy, divisor, mapping):
     setting, key, genome = linear_setting(poison=0.4), jax.random.key(5), {"log_rate": jnp.asarray(-1.0)}
-    slope, metrics = gradient(Objective(episodes=8, nan_policy=policy), setting, genome, key)
+    slope, metrics = gradient(Objective(episodes=8, nan_policy=policy, mapping=mapping), setting, genome, key)
 
     def alone(key: jax.Array) -> jax.Array:
         episode_key, learner_key = jax.random.split(key)
@@ -94,6 +95,15 @@ def test_gradient_of_a_diverged_episode_is_zero(policy, divisor):
     assert metrics.diverged == (~finite).sum()
     np.testing.assert_allclose(slope["log_rate"], slopes[finite].sum() / (divisor or finite.sum()), rtol=1e-5)
     assert np.isfinite(metrics.fitness)
+
+
+def test_a_shared_backward_pass_gives_the_sum_of_the_gradients():
+    genome, key = {"log_rate": jnp.asarray(-1.0)}, jax.random.key(0)
+    own, shared = (
+        gradient(Objective(episodes=5, mapping=mapping), linear_setting(), genome, key) for mapping in ("map", "vmap")
+    )
+    np.testing.assert_allclose(own[0]["log_rate"], shared[0]["log_rate"], rtol=1e-5)
+    np.testing.assert_allclose(own[1].fitness, shared[1].fitness, rtol=1e-6)
 
 
 def test_all_genomes_play_the_same_episodes():

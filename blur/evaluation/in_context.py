@@ -1,0 +1,226 @@
+"""How alike two in-context learners are: losses, sensitivities, and what becomes of the context, task by task.
+
+The measures are those of von Oswald et al. (ICML 2023, §3 and App. A.8); losses are halved squared errors as there.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from blur.inner_loop import train_on, unroll
+from blur.rule import Batch, Episode, Genome, UpdateRule, batch_spec
+from blur.rules.attention import LinearAttention
+from blur.rules.transformer import Transformer
+from blur.tasks.task import Split, Task
+
+KEY = jax.random.key(0)
+"""Of learners whose start is not random."""
+
+AT_ONCE = 20_000
+"""Tasks that are computed together."""
+
+EPSILON = 1e-8
+"""Added to the norms of sensitivities."""
+
+
+@functools.partial(jax.jit, static_argnames=("count", "context", "layers", "split"))
+def draw_tasks(
+    task: Task, key: Key[Array, ""], count: int, *, context: int, layers: int, split: Split = "test"
+) -> Episode:
+    """`count` episodes, stacked along a leading axis, of `context` pairs and `layers` inner steps."""
+
+    def draw(key: Key[Array, ""]) -> Episode:
+        return task.sample(key, unroll=layers, batch_size=context, split=split)
+
+    return jax.vmap(draw)(jax.random.split(key, count))
+
+
+@functools.partial(jax.jit, static_argnames="rule")
+def predictions(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[Array, "tasks queries outputs"]:
+    """Outputs on every task's queries after learning from its context."""
+
+    def predict(episode: Episode) -> Array:
+        return rule.predict(genome, train_on(rule, genome, KEY, episode), episode.query.inputs)
+
+    return jax.vmap(predict)(tasks)
+
+
+@functools.partial(jax.jit, static_argnames="rule")
+def sensitivities(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[Array, "tasks inputs"]:
+    """∂f(x_q)/∂x_q of the first output at every task's first query."""
+
+    def slope(episode: Episode) -> Array:
+        state = train_on(rule, genome, KEY, episode)
+        return jax.grad(lambda x: rule.predict(genome, state, x[None])[0, 0])(episode.query.inputs[0])
+
+    return jax.vmap(slope)(tasks)
+
+
+@functools.partial(jax.jit, static_argnames="rule")
+def losses_by_layer(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[Array, "tasks layers"]:
+    """Loss on every task after each inner step."""
+
+    def curve(episode: Episode) -> Array:
+        def loss(state: object) -> Array:
+            outputs = rule.predict(genome, state, episode.query.inputs)
+            return jnp.mean(jnp.sum((outputs - episode.query.targets) ** 2, axis=-1)) / 2
+
+        state = rule.init_state(genome, KEY, batch_spec(episode))
+        return unroll(rule, genome, state, episode.support, episode.steps, observe=loss)[1]
+
+    return jax.vmap(curve)(tasks)
+
+
+@functools.partial(jax.jit, static_argnames="rule")
+def spectra_by_layer(
+    rule: LinearAttention, genome: Genome, tasks: Episode
+) -> Float[Array, "tasks layers_and_end inputs"]:
+    """Eigenvalues, ascending, of H = Σ_i w_i x_i x_iᵀ / Σ w of the context before each layer and after the last."""
+
+    def spectrum(state: object) -> Array:
+        x = state.context[:, : rule.inputs]  # type: ignore[attr-defined]
+        return jnp.linalg.eigvalsh((state.weight[:, None] * x).T @ x)  # type: ignore[attr-defined]
+
+    def spectra(episode: Episode) -> Array:
+        state = rule.init_state(genome, KEY, batch_spec(episode))
+        return unroll(rule, genome, state, episode.support, (episode.steps or 0) + 1, observe=spectrum)[1]
+
+    return jax.vmap(spectra)(tasks)
+
+
+def half_squared_errors(outputs: Float[Array, "tasks queries outputs"], tasks: Episode) -> Float[Array, "tasks"]:
+    """½ ‖f − y‖² of every task, averaged over its queries."""
+    return jnp.mean(jnp.sum((outputs - tasks.query.targets) ** 2, axis=-1), axis=-1) / 2
+
+
+Learners = Mapping[str, tuple[UpdateRule, Genome]]
+"""Rules with their genomes, by name."""
+
+
+def losses_of(
+    learners: Learners,
+    task: Task,
+    key: Key[Array, ""],
+    count: int,
+    *,
+    context: int,
+    layers: int,
+    split: Split = "test",
+) -> dict[str, Float[np.ndarray, "tasks"]]:
+    """Every learner's loss on the same `count` tasks, which need not fit in memory together."""
+    losses: dict[str, list[np.ndarray]] = {name: [] for name in learners}
+    for index, start in enumerate(range(0, count, AT_ONCE)):
+        size = min(AT_ONCE, count - start)
+        tasks = draw_tasks(task, jax.random.fold_in(key, index), size, context=context, layers=layers, split=split)
+        for name, (rule, genome) in learners.items():
+            losses[name].append(np.asarray(half_squared_errors(predictions(rule, genome, tasks), tasks)))
+    return {name: np.concatenate(parts) for name, parts in losses.items()}
+
+
+class Likeness(NamedTuple):
+    """How alike two learners f and g are; means over tasks, s = ∂f/∂x_q.
+
+    Attributes:
+      cosine: of s_f and s_g.
+      model_difference: ‖s_f − s_g‖.
+      prediction_difference: ‖f(x_q) − g(x_q)‖.
+    """
+
+    cosine: float
+    model_difference: float
+    prediction_difference: float
+
+
+def likeness(first: tuple[UpdateRule, Genome], second: tuple[UpdateRule, Genome], tasks: Episode) -> Likeness:
+    """Compares two learners on the same tasks."""
+    slopes = [sensitivities(rule, genome, tasks) for rule, genome in (first, second)]
+    outputs = [predictions(rule, genome, tasks) for rule, genome in (first, second)]
+    directions = [slope / (jnp.linalg.norm(slope, axis=-1, keepdims=True) + EPSILON) for slope in slopes]
+    return Likeness(
+        float(jnp.mean(jnp.sum(directions[0] * directions[1], axis=-1))),
+        float(jnp.mean(jnp.linalg.norm(slopes[0] - slopes[1], axis=-1))),
+        float(jnp.mean(jnp.linalg.norm(outputs[0] - outputs[1], axis=-1))),
+    )
+
+
+@functools.partial(jax.jit, static_argnames="rule")
+def copy_sensitivities(rule: Transformer, genome: Genome, tasks: Episode) -> Float[Array, "tokens tokens"]:
+    """Mean over tasks of ‖∂t_k/∂e_j‖: context token k after the first layer, token j before it, Frobenius norm."""
+
+    def sizes(episode: Episode) -> Array:
+        tokens, weight = rule.sequence(cast(Batch, episode.support))
+        slopes = jax.jacrev(lambda e: rule.through(genome, e, weight)[1])(tokens)  # [k, width, j, width]
+        return jnp.sqrt(jnp.sum(slopes**2, axis=(1, 3)))
+
+    return jnp.mean(jax.lax.map(sizes, tasks), axis=0)
+
+
+class Products(NamedTuple):
+    """The two matrices that a layer of one head depends on.
+
+    Attributes:
+      scores: Kᵀ Q.
+      values: P V.
+    """
+
+    scores: Float[Array, "width width"]
+    values: Float[Array, "width width"]
+
+
+def products(genome: Genome) -> Products:
+    """Kᵀ Q and P V of a tied genome of one head.
+
+    Raises:
+      ValueError: it has several heads or layers.
+    """
+    if genome["key"].ndim != 3 or genome["key"].shape[0] != 1:
+        raise ValueError(f"the keys have shape {genome['key'].shape}; expected those of one head, [1, size, width]")
+    return Products(genome["key"][0].T @ genome["query"][0], genome["projection"][0] @ genome["value"][0])
+
+
+def interpolate(rule: LinearAttention, trained: Genome, constructed: Genome) -> Genome:
+    """The genome half-way between a trained and a constructed one: (KᵀQ/m + KᵀQ')/2 and (m PV + PV')/2.
+
+    m is the mean of the first `inputs` diagonal entries of the trained KᵀQ: the scale that both share arbitrarily.
+
+    Raises:
+      ValueError: a genome has several heads or layers, or the rule has keys of another size than tokens.
+    """
+    if rule.key_size not in (None, rule.width):
+        raise ValueError(f"key_size is {rule.key_size}; expected that of tokens, {rule.width}")
+    first, second = products(trained), products(constructed)
+    scale = jnp.mean(jnp.diagonal(first.scores)[: rule.inputs])
+    one = jnp.eye(rule.width)[None]
+    return {
+        "projection": (scale * first.values + second.values)[None] / 2,
+        "value": one,
+        "key": one,
+        "query": (first.scores / scale + second.scores)[None] / 2,
+    }
+
+
+def best_step_size(rule: UpdateRule, tasks: Episode, sizes: Float[np.ndarray, "sizes"]) -> float:
+    """The step size with the least mean loss on `tasks`, which should be validation tasks.
+
+    Args:
+      rule: its genome is `{"step_size": η}`, as that of `GradientDescentAttention`.
+      tasks: to tune on.
+      sizes: the grid, evenly spaced; once searched, it is searched again between the neighbours of the best.
+    """
+
+    def loss(size: Array) -> Array:
+        return jnp.mean(half_squared_errors(predictions(rule, {"step_size": size}, tasks), tasks))
+
+    search = jax.jit(lambda grid: jax.lax.map(loss, grid))
+    for _ in range(2):
+        best = int(np.nanargmin(np.asarray(search(jnp.asarray(sizes, jnp.result_type(float))))))
+        ends = sizes[max(best - 1, 0)], sizes[min(best + 1, len(sizes) - 1)]
+        chosen, sizes = float(sizes[best]), np.linspace(*ends, len(sizes))
+    return chosen

@@ -1,0 +1,217 @@
+"""Linear self-attention as an update rule: one layer over the context is one inner step.
+
+Tokens are pairs e_i = (x_i, y_i); a query starts as (x, −W_0 x). Over a context E with weights w_i,
+
+    e ← e + λ Σ_h P_h V_h (Σ_i w_i e_i e_iᵀ / Σ_i w_i) K_hᵀ Q_h e                         (one layer)
+
+for every token of the context and for every query, which attends and is not attended to; the prediction is −(y entries)
+of the query. With the right matrices a layer is a step of gradient descent (von Oswald et al., ICML 2023, Prop. 1); see
+`blur.rules.constructed_attention`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from blur.rule import Batch, Genome, UpdateRule
+
+Tokens = Float[Array, "tokens width"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class AttentionState:
+    """What the layers so far do to a token: `e @ transform`, then attention to `context`.
+
+    The layers are linear in a token, so all but the last are kept as one matrix, the accumulated fast weights.
+
+    Attributes:
+      transform: product of all layers but the last, acting on row vectors.
+      context: the tokens that the last layer attends to.
+      weight: their weights, Σ = 1 (or 0 where nothing weighs anything).
+      step: how many layers there were.
+    """
+
+    transform: Float[Array, "width width"]
+    context: Float[Array, "context width"]
+    weight: Float[Array, "context"]
+    step: Int[Array, ""]
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearAttention(UpdateRule):
+    """A stack of linear self-attention layers; `Episode.steps` on one fixed batch, the context, is its depth.
+
+    Genome: `projection` P [heads, width, key_size], `value` V, `key` K, `query` Q [heads, key_size, width], where
+    width = inputs + outputs; with `layers`, all with a leading axis over layers; with `start`, W_0 [outputs, inputs].
+
+    The context is read anew in every step, through the layers before. On a stream of batches each layer therefore has
+    a context of its own: the constructed genome then is gradient descent on minibatches.
+
+    Attributes:
+      inputs: numbers of x.
+      outputs: numbers of y.
+      layers: None for one genome in all layers, as many as there are steps; else the number of layers that each have
+        their own.
+      heads: attention heads.
+      key_size: of keys, queries and values; None for the tokens' width.
+      targets_only: layers change only the y entries of tokens.
+      damping: λ.
+      start: whether the genome has a W_0, else it is 0.
+      initial_scale: all matrices of a random genome are drawn from N(0, initial_scale / fan-in).
+
+    Raises:
+      ValueError: a size is below 1.
+    """
+
+    inputs: int
+    outputs: int = 1
+    layers: int | None = None
+    heads: int = 1
+    key_size: int | None = None
+    targets_only: bool = False
+    damping: float = 1.0
+    start: bool = False
+    initial_scale: float = 0.1
+
+    def __post_init__(self) -> None:
+        names = ("inputs", "outputs", "layers", "heads", "key_size")
+        check_sizes(**{name: getattr(self, name) for name in names})
+
+    @property
+    def width(self) -> int:
+        """Numbers of a token."""
+        return self.inputs + self.outputs
+
+    @property
+    def longest_life(self) -> int | None:
+        """The number of layers, if each has its own genome."""
+        return self.layers
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """Random matrices; W_0 = 0."""
+        size = self.key_size or self.width
+        depth = () if self.layers is None else (self.layers,)
+        shapes = dict.fromkeys(("key", "query", "value"), (*depth, self.heads, size, self.width))
+        shapes["projection"] = (*depth, self.heads, self.width, size)
+        keys = jax.random.split(key, len(shapes))
+        genome = {
+            name: jnp.sqrt(self.initial_scale / shape[-1]) * jax.random.normal(k, shape)
+            for k, (name, shape) in zip(keys, shapes.items(), strict=True)
+        }
+        return genome | ({"start": jnp.zeros((self.outputs, self.inputs))} if self.start else {})
+
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> AttentionState:
+        """No layer yet.
+
+        Raises:
+          ValueError: the context is empty, or its sizes are not the genome's.
+        """
+        self._check_context(genome, spec)
+        count, dtype = spec.inputs.shape[0], spec.inputs.dtype
+        return AttentionState(
+            jnp.eye(self.width, dtype=dtype),
+            jnp.zeros((count, self.width), dtype),
+            jnp.zeros(count, dtype),
+            jnp.zeros((), jnp.int32),
+        )
+
+    def step(self, genome: Genome, state: AttentionState, batch: Batch) -> AttentionState:
+        """One more layer, over the context `batch` as the layers before it have left it."""
+        self._check_context(genome, batch)
+        tokens = jnp.concatenate([batch.inputs, batch.targets], axis=-1)
+
+        def deeper() -> tuple[Array, Array]:
+            transform = self._last_layer(genome, state, state.transform)
+            return transform, tokens @ transform
+
+        transform, context = jax.lax.cond(state.step > 0, deeper, lambda: (state.transform, tokens))
+        total = jnp.maximum(jnp.sum(batch.weight), jnp.finfo(batch.weight.dtype).tiny)
+        return AttentionState(transform, context, batch.weight / total, state.step + 1)
+
+    def predict(
+        self, genome: Genome, state: AttentionState, inputs: Float[Array, "batch inputs"]
+    ) -> Float[Array, "batch outputs"]:
+        """−(y entries) of the queries (x, −W_0 x) after all layers.
+
+        Raises:
+          ValueError: the queries' width is not the genome's.
+        """
+        check_queries(inputs, self.inputs)
+        y = -inputs @ genome["start"].T if self.start else jnp.zeros((inputs.shape[0], self.outputs), inputs.dtype)
+        queries = jnp.concatenate([inputs, y], axis=-1)
+        return -self._last_layer(genome, state, queries @ state.transform)[:, self.inputs :]
+
+    def fast_weights(self, genome: Genome, state: AttentionState) -> Float[Array, "width width"]:
+        """The matrix that takes a token (a row vector) through all layers so far."""
+        return self._last_layer(genome, state, state.transform)
+
+    def _last_layer(self, genome: Genome, state: AttentionState, tokens: Tokens) -> Tokens:
+        """Tokens after the last layer's attention to its context."""
+        update = self.damping * attend(self._layer(genome, state.step - 1), state.context, state.weight, tokens)
+        if self.targets_only:
+            update = update.at[:, : self.inputs].set(0)
+        return tokens + update
+
+    def _layer(self, genome: Genome, index: Int[Array, ""]) -> Genome:
+        """The matrices of a layer; before the first layer, those of the first."""
+        matrices = {name: genome[name] for name in ("projection", "value", "key", "query")}
+        if self.layers is None:
+            return matrices
+        return jax.tree.map(lambda leaf: leaf.at[jnp.maximum(index, 0)].get(mode="fill", fill_value=jnp.nan), matrices)
+
+    def _check_context(self, genome: Genome, batch: Batch) -> None:
+        """Raises ValueError unless the batch is a context for this genome."""
+        check_context(batch, self.inputs, self.outputs)
+        if (width := genome["key"].shape[-1]) != self.width:
+            raise ValueError(
+                f"the genome's matrices have width {width}, but tokens of inputs {batch.inputs.shape} and targets "
+                f"{batch.targets.shape} have width {self.width}"
+            )
+
+
+def check_sizes(**sizes: int | None) -> None:
+    """Raises ValueError, naming the size, unless every size is at least 1, or None."""
+    for name, size in sizes.items():
+        if size is not None and size < 1:
+            raise ValueError(f"{name} is {size}; expected at least 1")
+
+
+def check_context(batch: Batch, inputs: int, outputs: int) -> None:
+    """Raises ValueError unless the batch has at least one example, of these widths."""
+    shapes = (batch.inputs.shape, batch.targets.shape)
+    if (shapes[0][-1], shapes[1][-1]) != (inputs, outputs) or not shapes[0][0]:
+        raise ValueError(
+            f"the context has inputs {shapes[0]} and targets {shapes[1]}, but the genome's tokens have {inputs} + "
+            f"{outputs} numbers; expected [n, {inputs}] and [n, {outputs}] with n ≥ 1"
+        )
+
+
+def check_queries(queries: Array, inputs: int) -> None:
+    """Raises ValueError unless the queries have this width."""
+    if queries.shape[-1] != inputs:
+        raise ValueError(
+            f"the queries have shape {queries.shape}, but the genome is for {inputs} inputs; expected "
+            f"[queries, {inputs}]"
+        )
+
+
+def attend(
+    layer: Genome,
+    context: Float[Array, "context width"],
+    weight: Float[Array, "context"],
+    tokens: Tokens,
+) -> Tokens:
+    """Σ_h P_h V_h (Σ_i w_i e_i e_iᵀ) K_hᵀ Q_h e for every row e of `tokens`; `weight` is used as it is."""
+    queries = jnp.einsum("te,hke,hkd->htd", tokens, layer["query"], layer["key"], optimize=_SMALL_FIRST)
+    scores = weight * jnp.einsum("htd,cd->htc", queries, context)
+    read = jnp.einsum("htc,cd->htd", scores, context)
+    return jnp.einsum("htd,hkd,hek->te", read, layer["value"], layer["projection"], optimize=_SMALL_FIRST)
+
+
+_SMALL_FIRST = "optimal"
+"""Contract the small matrices of a layer first, where that is cheaper."""

@@ -1,0 +1,185 @@
+"""Regression in one context: pairs of an unknown function and a query, as transformers that learn in context see them.
+
+The support is one batch, the context, presented again at every inner step, that is, in every layer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import ClassVar, Literal, cast
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PyTree
+
+from blur.choices import check_choice
+from blur.rule import Batch, Episode
+from blur.tasks.synthetic import SyntheticTask
+from blur.tasks.task import Kind, Split
+
+ContextLaw = Literal["uniform", "mixed"]
+"""`uniform`: x ~ U(−½, ½)^d · `input_range`. `mixed`: see `InContextRegression`."""
+
+
+class ContextTask(SyntheticTask):
+    """A synthetic task with one context per episode, and few queries: `queries` unless asked for more."""
+
+    fixed_support: bool = True
+    queries: int = 1
+
+    def sample(
+        self,
+        key: Key[Array, ""],
+        *,
+        unroll: int,
+        batch_size: int,
+        split: Split = "train",
+        query_size: int | None = None,
+    ) -> Episode:
+        """A random episode; see `Task.sample`. `batch_size` pairs in the context, `unroll` presentations of it."""
+        query_size = self.queries if query_size is None else query_size
+        return super().sample(key, unroll=unroll, batch_size=batch_size, split=split, query_size=query_size)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class InContextRegression(ContextTask):
+    """y = w·x with w ~ a N(0, I) and x ~ U(−r/2, r/2)^d anew in every episode (von Oswald et al., ICML 2023, §3).
+
+    Under the law `mixed`, contexts come from another distribution: coordinates are exponential, normal or Laplace, the
+    same in an episode with equal chance, and all inputs are divided by the root mean square norm of the law times √n,
+    so that the Frobenius norm of a context of n pairs is about r.
+
+    Attributes:
+      inputs: d.
+      queries: queries per context.
+      law: of the inputs.
+      distractors: this many labels of the context, at random places, are N(0, 1) instead.
+      input_range: r.
+      weight_scale: a.
+
+    Raises:
+      ValueError: a size is out of range, or the law unknown.
+    """
+
+    inputs: int = dataclasses.field(default=10, metadata={"static": True})
+    queries: int = dataclasses.field(default=1, metadata={"static": True})
+    law: ContextLaw = dataclasses.field(default="uniform", metadata={"static": True})
+    distractors: int = dataclasses.field(default=0, metadata={"static": True})
+    input_range: Float[Array, ""] | float = 1.0
+    weight_scale: Float[Array, ""] | float = 1.0
+
+    name: ClassVar[str] = "in_context_regression"
+    kind: ClassVar[Kind] = "regression"
+    outputs: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        for name, least in (("inputs", 1), ("queries", 1), ("distractors", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected at least {least}")
+        check_choice("law", self.law, ("uniform", "mixed"))
+
+    def sample(
+        self,
+        key: Key[Array, ""],
+        *,
+        unroll: int,
+        batch_size: int,
+        split: Split = "train",
+        query_size: int | None = None,
+    ) -> Episode:
+        """See `ContextTask.sample`."""
+        if self.distractors > batch_size:
+            raise ValueError(f"{self.distractors} distractors do not fit in a context of {batch_size} pairs")
+        episode = super().sample(key, unroll=unroll, batch_size=batch_size, split=split, query_size=query_size)
+        if not self.distractors:
+            return episode
+        support = cast(Batch, episode.support)  # fixed, so it is no stream
+        place_key, label_key = jax.random.split(jax.random.fold_in(key, 1))
+        noisy = jax.random.permutation(place_key, batch_size)[:, None] < self.distractors
+        noise = jax.random.normal(label_key, support.targets.shape, support.targets.dtype)
+        support = support._replace(targets=jnp.where(noisy, noise, support.targets))
+        return dataclasses.replace(episode, support=support)
+
+    def draw_law(self, key: Key[Array, ""]) -> PyTree:
+        """The episode's weights [inputs], and which law its inputs follow."""
+        if self.law == "uniform":
+            return self.weight_scale * jax.random.normal(key, (self.inputs,)), None
+        weight_key, law_key = jax.random.split(key)
+        weights = self.weight_scale * jax.random.normal(weight_key, (self.inputs,))
+        return weights, jax.random.randint(law_key, (), 0, 3)
+
+    def draw_examples(
+        self, law: PyTree, key: Key[Array, ""], count: int
+    ) -> tuple[Float[Array, "count inputs"], Float[Array, "count 1"]]:
+        """See the class."""
+        weights, kind = law
+        shape = (count, self.inputs)
+        x = self.input_range * (centred_uniform(key, shape) if kind is None else _mixed(key, kind, shape))
+        return x, (x @ weights)[:, None]
+
+
+def centred_uniform(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "*shape"]:
+    """U(−½, ½), on a grid of 2¹⁶ points of mean 0: half as many random bits, which are most of an episode's cost."""
+    count = math.prod(shape)
+    words = jax.random.bits(key, (-(-count // 2),), jnp.uint32)
+    halves = jnp.concatenate([words >> 16, words & 0xFFFF])[:count].astype(jnp.result_type(float))
+    return ((halves + 0.5) / 2**16 - 0.5).reshape(shape)
+
+
+def _mixed(key: Key[Array, ""], kind: Array, shape: tuple[int, int]) -> Float[Array, "count inputs"]:
+    """Exponential (0), normal (1) or Laplace (2) coordinates, divided by √(count · Σ_coordinates E x²)."""
+    draws = (jax.random.exponential, jax.random.normal, jax.random.laplace)
+    second_moments = (2.0, 1.0, 2.0)
+    size = shape[0] * shape[1]
+    scaled = [draw(key, shape) / (size * m) ** 0.5 for draw, m in zip(draws, second_moments, strict=True)]
+    return jnp.select([kind == 0, kind == 1], scaled[:2], scaled[2])
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class GaussianRegression(ContextTask):
+    """x = Σ^½ z, y = f(x) + σ ε with Gaussian z, ε, and f anew in every episode, in support and query alike.
+
+    f(x) = w·x with w = W^½ u, u ~ N(0, I); or, with `hidden`, f(x) = √(2/k) Σ_{j≤k} a_j relu(w_j·x) with all a_j, w_j
+    ~ N(0, 1), whose law no rotation of x changes.
+
+    Attributes:
+      covariance_root: Σ^½, [d, d].
+      weight_root: W^½, [d, d].
+      noise: σ.
+      queries: queries per context.
+      hidden: k, or None for linear functions.
+    """
+
+    covariance_root: Float[Array, "inputs inputs"]
+    weight_root: Float[Array, "inputs inputs"]
+    noise: Float[Array, ""] | float = 0.0
+    queries: int = dataclasses.field(default=1, metadata={"static": True})
+    hidden: int | None = dataclasses.field(default=None, metadata={"static": True})
+
+    name: ClassVar[str] = "gaussian_regression"
+    kind: ClassVar[Kind] = "regression"
+    outputs: ClassVar[int] = 1
+
+    @property
+    def inputs(self) -> int:
+        """d."""
+        return self.covariance_root.shape[-1]
+
+    def draw_law(self, key: Key[Array, ""]) -> PyTree:
+        """Weights [inputs]; or of hidden units [inputs, k] and of their sum [k]."""
+        if self.hidden is None:
+            return self.weight_root @ jax.random.normal(key, (self.inputs,))
+        first, second = jax.random.split(key)
+        return jax.random.normal(first, (self.inputs, self.hidden)), jax.random.normal(second, (self.hidden,))
+
+    def draw_examples(
+        self, law: PyTree, key: Key[Array, ""], count: int
+    ) -> tuple[Float[Array, "count inputs"], Float[Array, "count 1"]]:
+        """See the class."""
+        input_key, noise_key = jax.random.split(key)
+        x = jax.random.normal(input_key, (count, self.inputs)) @ self.covariance_root.T
+        y = x @ law if self.hidden is None else (2 / self.hidden) ** 0.5 * jax.nn.relu(x @ law[0]) @ law[1]
+        return x, (y + self.noise * jax.random.normal(noise_key, (count,)))[:, None]

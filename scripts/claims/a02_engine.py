@@ -1,0 +1,108 @@
+"""A2: the engine of multi-state neurons is attention: a Hebbian write that forgets, then a forward read."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from a01_constructed_layers import TOLERANCE
+from claim import Claim, Finding, at_most, main
+from in_context import SOURCE, panels
+
+from blur.inner_loop import unroll
+from blur.rule import Batch, Chain
+from blur.rules.attention import LinearAttention
+from blur.rules.constructed_attention import gradient_descent
+from blur.rules.hebbian_attention import data_space, engine_genome, weight_space
+
+STEP_SIZE = 1.5
+PAIRS, QUERIES, INPUTS, OUTPUTS = 10, 50, 6, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Steps of one episode, and how many episodes."""
+
+    steps: int
+    seeds: int
+
+
+def draw(seed: jax.Array, dtype: jnp.dtype) -> tuple[Batch, jax.Array]:
+    """Context pairs, and queries that weigh nothing; and the queries' true targets."""
+    keys = jax.random.split(jax.random.key(seed), 2)
+    x = jax.random.uniform(keys[0], (PAIRS + QUERIES, INPUTS), dtype, -1, 1)
+    y = x @ jax.random.normal(keys[1], (INPUTS, OUTPUTS), dtype)
+    weight = (jnp.arange(PAIRS + QUERIES) < PAIRS).astype(dtype)
+    return Batch(x, y * weight[:, None], weight), y[PAIRS:]
+
+
+def residuals(rule: Chain, keep_synapses: bool, batch: Batch, steps: int) -> jax.Array:
+    """What the engine's neurons hold after every step: −(prediction) of the queries, `[steps, queries, outputs]`."""
+    genome = engine_genome(STEP_SIZE, keep_synapses=keep_synapses)
+    genome = jax.tree.map(lambda leaf: leaf.astype(batch.inputs.dtype), genome)
+    state = rule.init_state(genome, jax.random.key(0), batch)
+    return unroll(rule, genome, state, batch, steps, observe=lambda state: state.residual[PAIRS:])[1]
+
+
+def attention(batch: Batch, steps: int) -> jax.Array:
+    """The same of constructed attention layers."""
+    rule = LinearAttention(INPUTS, OUTPUTS)
+    genome = jax.tree.map(lambda leaf: leaf.astype(batch.inputs.dtype), gradient_descent(rule, STEP_SIZE))
+    state = rule.init_state(genome, jax.random.key(0), batch)
+    queries = batch.inputs[PAIRS:]
+    return -unroll(rule, genome, state, batch, steps, observe=lambda s: rule.predict(genome, s, queries))[1]
+
+
+def compare(seed: jax.Array, steps: int, dtype: jnp.dtype) -> dict[str, jax.Array]:
+    """Losses of all three, and their largest differences after every step."""
+    batch, targets = draw(seed, dtype)
+    layers = attention(batch, steps)
+    forgets = residuals(data_space(), False, batch, steps)
+    keeps = residuals(weight_space(), True, batch, steps)
+
+    def distance(first: jax.Array, second: jax.Array) -> jax.Array:
+        return jnp.max(jnp.abs(first - second), axis=(1, 2))
+
+    losses = {
+        name: jnp.mean((targets + r) ** 2, axis=(1, 2)) / 2
+        for name, r in (("attention layers", layers), ("synapses forget", forgets), ("synapses are kept", keeps))
+    }
+    return losses | {"forget − attention": distance(forgets, layers), "keep − forget": distance(keeps, forgets)}
+
+
+def measure(preset: Preset) -> Finding:
+    """Both identities, in both precisions."""
+    figure, (loss_axes, error_axes) = panels(["Loss on queries: three ways to compute one curve", "Largest difference"])
+    checks = []
+    with jax.enable_x64(True):
+        for name, limit in TOLERANCE.items():
+            run = jax.jit(jax.vmap(lambda seed, name=name: compare(seed, preset.steps, jnp.dtype(name))))
+            found = jax.tree.map(np.asarray, run(jnp.arange(preset.seeds)))
+            for pair in ("forget − attention", "keep − forget"):
+                checks.append(at_most(f"{pair}, {name}", float(np.max(found[pair])), limit))
+                curve = np.maximum(np.max(found[pair], axis=0), 1e-18)
+                error_axes.plot(range(1, preset.steps + 1), curve, label=f"{pair}, {name}")
+    styles = {"attention layers": ("-", 6), "synapses forget": ("--", 3), "synapses are kept": (":", 2)}
+    for label, (style, width) in styles.items():
+        loss_axes.plot(range(1, preset.steps + 1), found[label].mean(0), style, linewidth=width, label=label)
+    loss_axes.set(xlabel="layers, or inner steps", yscale="log")
+    error_axes.set(xlabel="layers, or inner steps", yscale="log")
+    for axes in (loss_axes, error_axes):
+        axes.legend(fontsize=8)
+    return Finding(checks, figure)
+
+
+CLAIM = Claim(
+    id="A2",
+    statement="The engine is attention: chain(hebbian, apply keeping 0, forward) is the constructed layer, and keeping "
+    "synapses instead of residuals is the same computation",
+    source=f"{SOURCE}, Prop. 1, on the engine of Sandler et al., ICML 2021",
+    measure=measure,
+    quick=Preset(steps=20, seeds=20),
+    full=Preset(steps=100, seeds=500),
+)
+
+if __name__ == "__main__":
+    main(CLAIM)

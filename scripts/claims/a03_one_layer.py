@@ -1,0 +1,194 @@
+"""A3: a trained layer of linear attention is a step of gradient descent."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import jax
+import numpy as np
+from claim import Check, Claim, Finding, at_least, at_most, main, reported
+from in_context import (
+    ATTENTION,
+    CONTEXT,
+    FULL_RECIPES,
+    ONE_STEP_LOSS,
+    ONE_STEP_SIZE,
+    RECIPES,
+    SOURCE,
+    TASK,
+    TEST_KEY,
+    Trained,
+    Training,
+    meta_training,
+    panels,
+    smooth,
+    train,
+    tuned_descent,
+)
+
+import blur.meta
+from blur.evaluation.in_context import (
+    draw_tasks,
+    interpolate,
+    likeness,
+    losses_by_layer,
+    losses_of,
+    products,
+    sensitivities,
+)
+from blur.evaluation.statistics import bootstrap_interval
+from blur.rule import Genome
+from blur.rules.constructed_attention import gradient_descent
+
+PUBLISHED_CPU_MILLISECONDS = 14.0
+"""Per training step of 2,048 tasks, measured with the authors' code."""
+
+
+ITERATIONS, DAMPING = 50, 0.75
+"""Of the published test that applies a trained layer again and again."""
+
+EVOLUTION = Training(3000, tasks=512, rate=2e-2, outer="Open_ES", population=64, std=0.03)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Training by gradient and by evolution, and test tasks."""
+
+    gradient: Training
+    evolution: Training
+    tasks: int
+
+
+def mean_ratio(first: np.ndarray, second: np.ndarray) -> tuple[float, str]:
+    """mean(first) / mean(second), and its 95 % interval over tasks in words (means over 1,000 groups of tasks)."""
+    groups = [np.array([part.mean() for part in np.array_split(losses, 1000)]) for losses in (first, second)]
+    low, high = bootstrap_interval(groups[0] - groups[1])
+    base = second.mean()
+    return float(first.mean() / base), f"[{1 + float(low) / base:.5f}, {1 + float(high) / base:.5f}]"
+
+
+def compare(name: str, genome: Genome, descent: tuple, count: int) -> list[Check]:
+    """Losses on the same test tasks, sensitivities and predictions against the tuned step."""
+    constructed = gradient_descent(ATTENTION, descent[1]["step_size"])
+    middle = interpolate(ATTENTION, genome, constructed)
+    best = gradient_descent(ATTENTION, ONE_STEP_SIZE)
+    learners = {
+        "trained": (ATTENTION, genome),
+        "descent": descent,
+        "middle": (ATTENTION, middle),
+        "closed form": (ATTENTION, best),
+    }
+    losses = losses_of(learners, TASK, TEST_KEY, count, context=CONTEXT, layers=1)
+    ratio, interval = mean_ratio(losses["trained"], losses["descent"])
+    expected_loss = ONE_STEP_LOSS + (losses["trained"] - losses["closed form"]).mean()  # the tasks' own luck cancels
+    drawn = draw_tasks(TASK, TEST_KEY, 10_000, context=CONTEXT, layers=1)
+    alike = likeness((ATTENTION, genome), descent, drawn)
+    return [
+        reported(f"{name}: mean loss on {count:,} tasks", losses["trained"].mean()),
+        reported(f"{name}: of η* on the same tasks", losses["closed form"].mean(), f"{ONE_STEP_LOSS:.6f} on all tasks"),
+        at_most(f"{name}: |loss / closed form − 1|, paired", abs(expected_loss / ONE_STEP_LOSS - 1), 0.01),
+        at_most(f"{name}: loss / that of the tuned step, same tasks", ratio, 1.01),
+        reported(f"{name}: its 95 % interval", interval),
+        at_least(f"{name}: cosine of sensitivities", alike.cosine, 0.99),
+        reported(f"{name}: model difference", alike.model_difference, "0.097 (published code)"),
+        reported(f"{name}: prediction difference", alike.prediction_difference, "0.0225 (published code)"),
+        at_most(
+            f"{name}: loss of interpolated weights / tuned step",
+            losses["middle"].mean() / losses["descent"].mean(),
+            1.01,
+        ),
+    ]
+
+
+def iterate(genome: Genome, step_size: jax.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Mean losses when the layer is applied 50 times, damped and changing targets only, and of descent so damped."""
+    drawn = draw_tasks(TASK, TEST_KEY, 2000, context=CONTEXT, layers=ITERATIONS)
+    damped = dataclasses.replace(ATTENTION, damping=DAMPING, targets_only=True)
+    constructed = gradient_descent(ATTENTION, DAMPING * step_size)
+    pairs = ((damped, genome), (ATTENTION, constructed))
+    first, second = (np.asarray(losses_by_layer(rule, weights, drawn)).mean(0) for rule, weights in pairs)
+    return first, second
+
+
+def cpu_milliseconds(training: Training, steps: int = 200) -> float:
+    """Processor time of one training step, without compilation."""
+    outer = blur.meta.make_outer(meta_training(training, 1))
+    setting = blur.Setting(ATTENTION, TASK, unroll=1, batch_size=CONTEXT)
+    step = jax.jit(lambda state, index: outer.step(state, (), TEST_KEY, index, setting)[0])
+    state = outer.init(TEST_KEY, ATTENTION.init_genome(TEST_KEY), ATTENTION)
+    state = jax.block_until_ready(step(step(state, 0), 1))
+    start = time.process_time()
+    for index in range(steps):
+        state = step(state, index)
+    jax.block_until_ready(state)
+    return 1e3 * (time.process_time() - start) / steps
+
+
+def measure(preset: Preset) -> Finding:
+    """Trains by gradient and by evolution, and compares both with the tuned step."""
+    descent = tuned_descent(1)
+    trained = train(ATTENTION, preset.gradient)
+    evolved = train(ATTENTION, preset.evolution)
+    iterated = iterate(trained.genome, descent[1]["step_size"])
+    checks = [
+        reported("step size η found on validation tasks", float(descent[1]["step_size"]), f"{ONE_STEP_SIZE:.4f}"),
+        *compare("gradient", trained.genome, descent, preset.tasks),
+        *compare(f"evolution ({preset.evolution.outer})", evolved.genome, descent, preset.tasks),
+        reported(
+            f"largest loss ratio to descent over {ITERATIONS} damped iterations",
+            float(np.max(iterated[0] / iterated[1])),
+        ),
+        reported(
+            f"CPU-ms per training step of {preset.gradient.tasks:,} tasks",
+            cpu_milliseconds(preset.gradient),
+            f"{PUBLISHED_CPU_MILLISECONDS:g} (published code, 2,048 tasks)",
+        ),
+        reported("seconds of training by gradient", trained.seconds),
+    ]
+    return Finding(checks, picture(trained, evolved, descent, iterated))
+
+
+def picture(trained: Trained, evolved: Trained, descent: tuple, iterated: tuple[np.ndarray, np.ndarray]):
+    """Losses while training, sensitivities task by task, and the learned matrices."""
+    figure, (curves, slopes, matrix, steps) = panels(
+        [
+            "Loss while training",
+            "∂f/∂x of 200 tasks: trained against one step",
+            "learned KᵀQ, scaled",
+            "Iterated, λ = 0.75",
+        ]
+    )
+    for one, label in ((trained, "gradient"), (evolved, "evolution (median of the population)")):
+        losses = smooth(one.losses)
+        curves.plot(np.linspace(0, 1, len(losses)), losses, label=f"{label}, {one.seconds:.0f} s")
+    curves.axhline(ONE_STEP_LOSS, color="black", linewidth=0.8, label="one step of gradient descent")
+    curves.set(xlabel="share of the training", ylim=(0.19, 0.45))
+    curves.legend(fontsize=8)
+    drawn = draw_tasks(TASK, TEST_KEY, 200, context=CONTEXT, layers=1)
+    pair = [np.asarray(sensitivities(rule, genome, drawn)).ravel() for rule, genome in (descent, trained.learner)]
+    slopes.plot(pair[0], pair[1], ".", markersize=2)
+    slopes.axline((0, 0), slope=1, color="black", linewidth=0.8)
+    slopes.set(xlabel="gradient descent", ylabel="trained attention")
+    found = products(trained.genome)
+    image = matrix.imshow(found.scores * found.values[-1, -1] * -1, cmap="PuOr_r", vmin=-7, vmax=7)
+    matrix.grid(False)
+    figure.colorbar(image, ax=matrix, shrink=0.8)
+    for losses, label, style in zip(iterated, ("trained layer", "gradient descent"), ("-", "--"), strict=True):
+        steps.plot(range(1, ITERATIONS + 1), losses, style, label=label)
+    steps.set(xlabel="applications of the layer")
+    steps.legend(fontsize=8)
+    return figure
+
+
+CLAIM = Claim(
+    id="A3",
+    statement="A trained layer of linear attention matches one step of gradient descent",
+    source=f"{SOURCE}, §3 and Fig. 2; closed form: ½ d s (1 − s²/m)",
+    measure=measure,
+    quick=Preset(RECIPES[1], EVOLUTION, 409_600),
+    full=Preset(FULL_RECIPES[1], dataclasses.replace(EVOLUTION, steps=20_000), 4_096_000),
+)
+
+if __name__ == "__main__":
+    main(CLAIM)

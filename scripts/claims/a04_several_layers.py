@@ -1,0 +1,97 @@
+"""A4: trained stacks of linear attention beat gradient descent and match GD++."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from claim import Check, Claim, Finding, at_most, main, reported
+from in_context import (
+    ATTENTION,
+    CONTEXT,
+    FULL_RECIPES,
+    RECIPES,
+    SOURCE,
+    TASK,
+    TEST_KEY,
+    Training,
+    panels,
+    smooth,
+    train,
+    tuned_descent,
+    tuned_plus_plus,
+)
+from matplotlib.axes import Axes
+
+from blur.evaluation.in_context import Learners, draw_tasks, likeness, losses_by_layer, losses_of
+
+PUBLISHED = {2: (0.15883, 0.11158, 0.11312), 5: (0.10961, 0.06539, 0.06783)}
+"""Losses of gradient descent, GD++ and the trained model, measured with the authors' code on their own test tasks."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Training by number of layers, and test tasks."""
+
+    recipes: dict[int, Training]
+    tasks: int
+
+
+def measure_depth(layers: int, training: Training, count: int, axes: tuple[Axes, Axes]) -> list[Check]:
+    """Everything about one depth."""
+    trained = train(ATTENTION, training, layers=layers)
+    learners: Learners = {
+        "GD": tuned_descent(layers, tasks=4000),
+        "GD++": tuned_plus_plus(layers),
+        "trained": trained.learner,
+    }
+    losses = {
+        name: float(values.mean())
+        for name, values in losses_of(learners, TASK, TEST_KEY, count, context=CONTEXT, layers=layers).items()
+    }
+    drawn = draw_tasks(TASK, TEST_KEY, 4000, context=CONTEXT, layers=layers)
+    alike = likeness(learners["trained"], learners["GD++"], drawn)
+    curve = smooth(trained.losses)
+    axes[0].plot(np.linspace(0, training.steps, len(curve)), curve, label=f"{layers} layers, {trained.seconds:.0f} s")
+    for (name, (rule, genome)), style in zip(learners.items(), (":", "--", "-"), strict=True):
+        by_layer = np.asarray(losses_by_layer(rule, genome, drawn)).mean(0)
+        axes[1].plot(range(1, layers + 1), by_layer, style, marker=".", label=f"{name}, {layers} layers")
+    published = PUBLISHED[layers]
+    return [
+        reported(f"L={layers}: loss of tuned GD", losses["GD"], f"{published[0]} (published code)"),
+        reported(f"L={layers}: loss of tuned GD++", losses["GD++"], f"{published[1]} (published code)"),
+        reported(f"L={layers}: loss of the trained model", losses["trained"], f"{published[2]} (published code)"),
+        at_most(f"L={layers}: trained / GD++", losses["trained"] / losses["GD++"], 1.05),
+        at_most(f"L={layers}: trained / GD", losses["trained"] / losses["GD"], 0.8),
+        reported(
+            f"L={layers}: cosine of sensitivities to GD++", alike.cosine, "0.997 at 2, 0.996 at 5 (published code)"
+        ),
+        reported(f"L={layers}: prediction difference to GD++", alike.prediction_difference),
+        reported(f"L={layers}: seconds of training", trained.seconds),
+    ]
+
+
+def measure(preset: Preset) -> Finding:
+    """Every depth of the preset."""
+    figure, axes = panels(["Loss while training", "Loss after each layer, 4,000 test tasks"])
+    checks = []
+    for layers, training in preset.recipes.items():
+        checks += measure_depth(layers, training, preset.tasks, (axes[0], axes[1]))
+    axes[0].set(xlabel="meta-steps", ylim=(0.04, 0.3))
+    axes[1].set(xlabel="layer", yscale="log", xticks=range(1, 6))
+    for one in axes:
+        one.legend(fontsize=7)
+    return Finding(checks, figure)
+
+
+CLAIM = Claim(
+    id="A4",
+    statement="Trained stacks of 2 and 5 tied layers beat gradient descent and match GD++",
+    source=f"{SOURCE}, §3 and Fig. 3",
+    measure=measure,
+    quick=Preset({layers: RECIPES[layers] for layers in (2, 5)}, tasks=100_000),
+    full=Preset({layers: FULL_RECIPES[layers] for layers in (2, 5)}, tasks=1_000_000),
+)
+
+if __name__ == "__main__":
+    main(CLAIM)

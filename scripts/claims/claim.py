@@ -1,0 +1,154 @@
+"""What a claim is: a statement from a paper, what it leads one to expect, and a function that measures it.
+
+Every claim is a script of its own: `python scripts/claims/a03_one_layer.py [--full] [--out DIR]`. It prints statement,
+expected and measured figures and a verdict, writes DIR/<id>.json and a picture, and exits 1 if the claim failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from blur.files import write_file
+from blur.plotting import save_png
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One figure of a claim.
+
+    Attributes:
+      name: what was measured.
+      expected: in words or symbols.
+      measured: the figure.
+      ok: whether it is as expected; None where nothing is expected.
+    """
+
+    name: str
+    expected: str
+    measured: float | str
+    ok: bool | None
+
+
+def at_most(name: str, measured: float, limit: float) -> Check:
+    """Expects measured ≤ limit; NaN fails."""
+    return Check(name, f"≤ {limit:.4g}", float(measured), bool(measured <= limit))
+
+
+def at_least(name: str, measured: float, limit: float) -> Check:
+    """Expects measured ≥ limit; NaN fails."""
+    return Check(name, f"≥ {limit:.4g}", float(measured), bool(measured >= limit))
+
+
+def reported(name: str, measured: float | str, expected: str = "reported") -> Check:
+    """A figure without a verdict."""
+    return Check(name, expected, measured if isinstance(measured, str) else float(measured), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What a claim's function returns."""
+
+    checks: Sequence[Check]
+    figure: Figure
+
+    @property
+    def ok(self) -> bool:
+        """Whether no check failed."""
+        return all(check.ok is not False for check in self.checks)
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim and how it is measured.
+
+    Attributes:
+      id: in the list of claims, such as A3.
+      statement: one sentence.
+      source: paper and section.
+      measure: from a preset to a finding.
+      quick: the preset for two CPU cores, in minutes.
+      full: the preset at the published size.
+    """
+
+    id: str
+    statement: str
+    source: str
+    measure: Callable[[Any], Finding]
+    quick: Any
+    full: Any
+
+
+def examine(claim: Claim, *, full: bool, out: Path) -> dict[str, Any]:
+    """Measures a claim, prints it, draws its picture and returns its record."""
+    console = Console()
+    console.print(f"[bold]{claim.id}[/] {claim.statement}", f"[dim]{claim.source}[/]", sep="\n", highlight=False)
+    start = time.perf_counter()
+    finding = claim.measure(claim.full if full else claim.quick)
+    seconds = time.perf_counter() - start
+    console.print(_table(finding.checks))
+    verdict = "[green]ok[/]" if finding.ok else "[red]FAILED[/]"
+    console.print(f"{claim.id}: {verdict} ({seconds:.0f} s, {'full' if full else 'quick'} preset)\n", highlight=False)
+    save_png(finding.figure, out / f"{claim.id}.png")
+    return {
+        "id": claim.id,
+        "statement": claim.statement,
+        "source": claim.source,
+        "expected": {check.name: check.expected for check in finding.checks},
+        "measured": {check.name: check.measured for check in finding.checks},
+        "ok": finding.ok,
+        "seconds": round(seconds, 1),
+        "preset": "full" if full else "quick",
+    }
+
+
+def main(claim: Claim) -> None:
+    """The command line of one claim's script."""
+    arguments = parser(claim.statement).parse_args()
+    record = examine(claim, full=arguments.full, out=arguments.out)
+    write_file(arguments.out / f"{claim.id}.json", to_json(record))
+    sys.exit(0 if record["ok"] else 1)
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The options that all claims share."""
+    options = argparse.ArgumentParser(description=description)
+    preset = options.add_mutually_exclusive_group()
+    preset.add_argument("--quick", action="store_true", help="minutes on two CPU cores (the default)")
+    preset.add_argument("--full", action="store_true", help="the published size")
+    options.add_argument("--out", type=Path, default=Path("runs/claims"), help="folder for records and pictures")
+    return options
+
+
+def to_json(record: Any) -> str:
+    """Indented JSON; figures that are not finite become text."""
+    return json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and value - value != 0 else value
+
+
+def _table(checks: Sequence[Check]) -> Table:
+    table = Table()
+    for column in ("", "expected", "measured", ""):
+        table.add_column(column, overflow="fold")
+    for check in checks:
+        measured = check.measured if isinstance(check.measured, str) else f"{check.measured:.6g}"
+        mark = {True: "[green]ok[/]", False: "[red]FAILED[/]", None: ""}[check.ok]
+        table.add_row(check.name, check.expected, measured, mark)
+    return table

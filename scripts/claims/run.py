@@ -1,0 +1,75 @@
+"""Check claims by id: python scripts/claims/run.py [A1 A3 …] [--quick|--full] [--out DIR] [--list]
+
+All claims, if none is named. Writes DIR/claims.json and DIR/<id>.png, prints a table per claim, exits 1 if one failed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+import traceback
+from pathlib import Path
+
+from claim import Claim, examine, parser, to_json
+
+from blur.files import write_file
+
+FOLDER = Path(__file__).parent
+
+
+def find_scripts() -> dict[str, str]:
+    """Module names of the claims' scripts by id: `a03_one_layer.py` is A3."""
+    found = {}
+    for path in sorted(FOLDER.glob("*.py")):
+        if match := re.fullmatch(r"([a-z])(\d\d)_\w+", path.stem):
+            found[f"{match[1].upper()}{int(match[2])}"] = path.stem
+    return found
+
+
+def load(module: str) -> Claim:
+    """The claim of a script."""
+    return importlib.import_module(module).CLAIM
+
+
+def main() -> int:
+    """Runs what the command line asks for; returns the exit status."""
+    options, scripts = parser(__doc__ or ""), find_scripts()
+    options.add_argument("ids", nargs="*", metavar="ID", help="claims to check; all by default")
+    options.add_argument("--list", action="store_true", help="print the claims and stop")
+    arguments = options.parse_args()
+    if unknown := [name for name in arguments.ids if name.upper() not in scripts]:
+        options.error(f"there is no claim {unknown[0]}; there are {', '.join(scripts)}")
+    chosen = [name.upper() for name in arguments.ids] or list(scripts)
+    if arguments.list:
+        for name in chosen:
+            print(f"{name}: {load(scripts[name]).statement}")
+        return 0
+    records = []
+    for name in chosen:
+        records.append(_record(load(scripts[name]), full=arguments.full, out=arguments.out))
+        write_file(arguments.out / "claims.json", to_json(records))
+    failed = [record["id"] for record in records if not record["ok"]]
+    print(f"{len(records) - len(failed)} of {len(records)} claims hold" + (f"; failed: {failed}" if failed else ""))
+    return 1 if failed else 0
+
+
+def _record(claim: Claim, *, full: bool, out: Path) -> dict:
+    """The record of a claim; one whose measurement breaks has failed, and the others go on."""
+    try:
+        return examine(claim, full=full, out=out)
+    except Exception as error:
+        traceback.print_exc()
+        return {
+            "id": claim.id,
+            "statement": claim.statement,
+            "source": claim.source,
+            "expected": {},
+            "measured": {"error": str(error)},
+            "ok": False,
+            "seconds": 0.0,
+        }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

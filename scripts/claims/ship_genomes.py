@@ -1,0 +1,101 @@
+"""Train the in-context learners that ship with blur: python scripts/claims/ship_genomes.py [--out genomes] [NAME …]
+
+The quick recipes of claims A3, A4, A7, A8 and A9; about fifteen minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import tempfile
+from pathlib import Path
+
+import a07_sine
+import a08_copying
+import a09_softmax
+from in_context import ATTENTION, CONTEXT, RECIPES, TASK, TEST_KEY, Training, train
+
+from blur.evaluation.in_context import losses_of
+from blur.genome_io import load_genome, save_genome
+from blur.rule import UpdateRule
+from blur.tasks import Task
+
+TEST_TASKS = 100_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Shipped:
+    """One genome and how it is made."""
+
+    description: str
+    rule: UpdateRule
+    training: Training
+    layers: int = 1
+    task: Task = TASK
+
+
+def _stack(layers: int) -> Shipped:
+    does = "a step of gradient descent" if layers == 1 else f"{layers} steps of GD++"
+    plural = "s" * (layers > 1)
+    return Shipped(
+        f"{layers} layer{plural} of linear self-attention, trained on linear regression in context: {does}.",
+        ATTENTION,
+        RECIPES[layers],
+        layers,
+    )
+
+
+GENOMES = {
+    **{f"linear_attention_{layers}": _stack(layers) for layers in RECIPES},
+    "sine_transformer": Shipped(
+        "A perceptron and one layer of linear attention, trained on sine regression in context.",
+        a07_sine.ATTENTION,
+        a07_sine.RECIPE,
+        task=a07_sine.TASK,
+    ),
+    "copying_transformer": Shipped(
+        "A softmax and a linear layer on unpaired tokens: the first copies pairs together, the second descends.",
+        a08_copying.RULE,
+        a08_copying.RECIPE,
+    ),
+    "softmax_attention": Shipped(
+        "Two heads of softmax attention, trained on linear regression in context: nearly a step of gradient descent.",
+        a09_softmax.RULES["2 heads"],
+        a09_softmax.RECIPE,
+    ),
+}
+
+
+def ship(name: str, folder: Path) -> None:
+    """Trains one genome, measures it on test tasks and writes its file."""
+    shipped = GENOMES[name]
+    with tempfile.TemporaryDirectory() as scratch:
+        train(shipped.rule, shipped.training, layers=shipped.layers, task=shipped.task, out=Path(scratch) / "run")
+        file = load_genome(Path(scratch) / "run" / "genome.safetensors")
+    losses = losses_of(
+        {"genome": (file.rule, file.genome)}, shipped.task, TEST_KEY, TEST_TASKS, context=CONTEXT, layers=shipped.layers
+    )["genome"]
+    card = {
+        **file.card,
+        "description": shipped.description,
+        "metrics": {**file.card["metrics"], "test_half_squared_error": float(losses.mean()), "test_tasks": TEST_TASKS},
+        "command": f"python scripts/claims/ship_genomes.py {name}",
+        "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+    path = save_genome(folder / f"{name}.safetensors", file.rule, file.genome, **card)
+    print(f"{path}: loss {losses.mean():.5f} on {TEST_TASKS:,} test tasks, {path.stat().st_size:,} bytes", flush=True)
+
+
+def main() -> None:
+    """Ships the genomes that the command line names, or all."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("names", nargs="*", choices=[[], *GENOMES], metavar="NAME", help=", ".join(GENOMES))
+    options.add_argument("--out", type=Path, default=Path("genomes"))
+    arguments = options.parse_args()
+    for name in arguments.names or GENOMES:
+        ship(name, arguments.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Measures of in-context learners against closed forms."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from blur.evaluation.in_context import (
+    best_step_size,
+    copy_sensitivities,
+    draw_tasks,
+    half_squared_errors,
+    interpolate,
+    likeness,
+    losses_by_layer,
+    losses_of,
+    predictions,
+    products,
+    sensitivities,
+    spectra_by_layer,
+)
+from blur.rules.attention import LinearAttention
+from blur.rules.constructed_attention import GradientDescentAttention, gd_plus_plus, gradient_descent
+from blur.rules.transformer import Attend, Transformer
+from blur.tasks import InContextRegression
+
+RULE = LinearAttention(4)
+TASK = InContextRegression(4)
+KEY = jax.random.key(0)
+
+
+def tasks(count=50, layers=2, **options):
+    return draw_tasks(TASK, KEY, count, context=6, layers=layers, **options)
+
+
+def test_sensitivities_are_the_weights_after_gradient_descent():
+    drawn = tasks(layers=1)
+    x, y = drawn.support.inputs, drawn.support.targets[..., 0]
+    expected = 0.7 * jnp.einsum("en,end->ed", y, x) / 6
+    measured = sensitivities(RULE, gradient_descent(RULE, 0.7), drawn)
+    assert jnp.allclose(measured, expected, atol=1e-6)
+    outputs = predictions(RULE, gradient_descent(RULE, 0.7), drawn)
+    assert jnp.allclose(outputs[:, 0, 0], jnp.sum(expected * drawn.query.inputs[:, 0], axis=-1), atol=1e-6)
+
+
+def test_a_learner_is_like_itself_and_unlike_its_opposite():
+    drawn, genome = tasks(), gradient_descent(RULE, 0.7)
+    itself = likeness((RULE, genome), (RULE, genome), drawn)
+    assert np.allclose(itself, (1, 0, 0), atol=1e-5)
+    opposite = likeness((RULE, gradient_descent(RULE, 0.1)), (RULE, gradient_descent(RULE, -0.1)), tasks(layers=1))
+    assert opposite.cosine == pytest.approx(-1, abs=1e-4)
+    assert opposite.model_difference > 0
+    assert opposite.prediction_difference > 0
+
+
+def test_the_last_layer_s_loss_is_the_loss():
+    drawn, genome = tasks(layers=3), gradient_descent(RULE, 0.7)
+    curve = losses_by_layer(RULE, genome, drawn)
+    assert curve.shape == (50, 3)
+    expected = half_squared_errors(predictions(RULE, genome, drawn), drawn)
+    assert jnp.allclose(curve[:, -1], expected, atol=1e-6)
+    by_name = losses_of({"gd": (RULE, genome)}, TASK, KEY, 30, context=6, layers=3)
+    assert by_name["gd"].shape == (30,)
+
+
+def test_spectra_follow_the_formula_of_gd_plus_plus():
+    drawn = tasks(layers=2)
+    spectra = spectra_by_layer(RULE, gd_plus_plus(RULE, 0.5, 1.5), drawn)
+    assert spectra.shape == (50, 3, 4)
+    for layer in range(2):
+        before = spectra[:, layer]
+        expected = before - 2 * 1.5 * before**2 + 1.5**2 * before**3
+        assert jnp.allclose(jnp.sort(expected), spectra[:, layer + 1], atol=1e-6)
+    still = spectra_by_layer(RULE, gradient_descent(RULE, 0.5), drawn)
+    assert jnp.allclose(still[:, 0], still[:, 2], atol=1e-6)
+
+
+def test_interpolating_a_genome_with_itself_changes_no_prediction():
+    drawn, constructed = tasks(), gradient_descent(RULE, 0.7)
+    rescaled = constructed | {"key": 2 * constructed["key"], "projection": constructed["projection"] / 2}
+    merged = interpolate(RULE, rescaled, constructed)
+    expected = predictions(RULE, constructed, drawn)
+    assert jnp.allclose(predictions(RULE, merged, drawn), expected, atol=1e-6)
+    assert jnp.allclose(products(merged).scores, products(constructed).scores)
+
+
+def test_products_refuse_several_heads():
+    genome = LinearAttention(3, heads=2).init_genome(KEY)
+    with pytest.raises(ValueError, match=r"shape \(2, 4, 4\); expected those of one head"):
+        products(genome)
+
+
+def test_the_best_step_size_of_one_step_is_the_closed_form():
+    rule = GradientDescentAttention(LinearAttention(10))
+    drawn = draw_tasks(InContextRegression(), KEY, 20_000, context=10, layers=1, split="validation")
+    measured = best_step_size(rule, drawn, np.linspace(1.0, 12.0, 23))
+    assert measured == pytest.approx(6.0606, rel=0.05)
+
+
+def test_copy_sensitivities_show_who_reads_whom():
+    rule = Transformer(4, 1, (Attend(),), tokens="alternating", positions=2)
+    nothing = {name: jnp.zeros((1, 7, 7)) for name in ("projection", "value", "key", "query")}
+    drawn = tasks(count=3, layers=1)
+    still = copy_sensitivities(rule, {"0": nothing}, drawn)
+    assert jnp.allclose(still, jnp.sqrt(7) * jnp.eye(12))
+    one, gate = jnp.eye(7)[None], jnp.zeros((1, 7, 7)).at[0, 1, 1].set(1.0)
+    genome = {"projection": one, "value": one, "key": gate, "query": gate}  # t_k = e_k + c_k Σ_j c_j e_j / 12
+    measured = copy_sensitivities(rule, {"0": genome}, drawn)
+    tokens = jax.vmap(lambda batch: rule.sequence(batch)[0])(drawn.support)
+    c = tokens[..., 1]
+    sizes = jnp.sqrt(9 * c**2 + jnp.sum(tokens**2, axis=-1)) / 12  # ‖c_j I + e_j u₁ᵀ‖ / 12
+    expected = jnp.mean(jnp.abs(c)[:, :, None] * sizes[:, None, :], axis=0)
+    others = ~jnp.eye(12, dtype=bool)
+    assert jnp.allclose(measured[others], expected[others], atol=1e-6)
+
+
+def test_splits_are_different_tasks():
+    assert not jnp.any(tasks().query.inputs == tasks(split="validation").query.inputs)

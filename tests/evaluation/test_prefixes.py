@@ -1,0 +1,43 @@
+"""Predictions at every prefix, in one call."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from blur.evaluation.prefixes import predict_prefixes
+from blur.inner_loop import train_on
+from blur.rule import Episode, make_batch
+from blur.rules.attention import LinearAttention
+from blur.rules.gradient import OptaxMLP
+from blur.rules.transformer import Attend, Perceptron, Transformer
+
+KEY = jax.random.key(0)
+RULES = {
+    "attention": LinearAttention(3, 2, initial_scale=0.5),
+    "transformer": Transformer(3, 2, (Attend("softmax"), Perceptron(4), Attend()), tokens="alternating"),
+    "sgd": OptaxMLP(hidden=(4,), optimizer="sgd"),
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+def test_each_row_is_the_prediction_from_the_examples_before(rule):
+    x, y = jax.random.normal(KEY, (5, 3)), jax.random.normal(jax.random.key(1), (5, 2))
+    genome, steps = rule.init_genome(KEY), 2
+    rows = predict_prefixes(rule, genome, KEY, make_batch(x, y), steps)
+    assert rows.shape == (5, 2)
+    for n in range(1, 5):
+        if rule is RULES["transformer"]:  # a query's position comes after the whole context
+            weight = jnp.arange(5.0) < n
+            batch = make_batch(x, y, weight.astype(x.dtype))
+        else:
+            batch = make_batch(x[:n], y[:n])
+        state = train_on(rule, genome, KEY, Episode(batch, batch, steps=steps))
+        assert jnp.allclose(rows[n], rule.predict(genome, state, x[n : n + 1])[0], rtol=1e-4, atol=1e-5)
+
+
+def test_without_examples_attention_predicts_its_start():
+    rule = RULES["attention"]
+    batch = make_batch(jnp.ones((4, 3)), jnp.ones((4, 2)))
+    assert jnp.array_equal(predict_prefixes(rule, rule.init_genome(KEY), KEY, batch)[0], jnp.zeros(2))
