@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Key
 
 from blur.benchmark.measure import Contestant, contestant
@@ -15,7 +16,9 @@ from blur.benchmark.workloads import Mode, Workload, random_episode
 from blur.inner_loop import episode_loss
 from blur.mapping import Mapping, mapped
 from blur.meta import Setting
-from blur.meta.objective import MEMBERS_AT_ONCE, Objective, population_scores
+from blur.meta.devices import everywhere, spread, training_mesh
+from blur.meta.objective import Objective, population_scores
+from blur.meta.storage import members_at_once
 from blur.rule import Episode, UpdateRule
 from blur.tasks.task import Kind, Split
 
@@ -108,9 +111,10 @@ def naive(case: Case) -> Contestant:
     if case.population > 1:
 
         def function(genomes: Any, key: Array, episode: Episode) -> Array:
-            return mapped(lambda g: loss(g, key, episode), case.mapping, batch_size=MEMBERS_AT_ONCE)(genomes)
+            at_once = members_at_once(case.workload.rule)
+            return mapped(lambda g: loss(g, key, episode), case.mapping, batch_size=at_once)(genomes)
 
-    return contestant(function, *_arguments(case.workload.rule, case))
+    return _compiled(function, case.workload.rule, case)
 
 
 def _playing(rule: UpdateRule, case: Case) -> Contestant:
@@ -124,8 +128,18 @@ def _playing(rule: UpdateRule, case: Case) -> Contestant:
         return population_scores(Objective(mapping=case.mapping), setting, genomes, key)
 
     if case.population > 1:
-        return contestant(scores, *_arguments(rule, case))
-    return contestant(jax.grad(loss) if case.mode == "gradient" else loss, *_arguments(rule, case))
+        return _compiled(scores, rule, case)
+    return _compiled(jax.grad(loss) if case.mode == "gradient" else loss, rule, case)
+
+
+def _compiled(function: Callable[..., Any], rule: UpdateRule, case: Case) -> Contestant:
+    """`function`, compiled for the case; its population is divided over all devices, as in meta-training."""
+    arguments = _arguments(rule, case)
+    if case.population == 1:
+        return contestant(function, *arguments)
+    mesh = training_mesh(None, 1, "population", case.population)
+    divided = spread(function, mesh, (P("population"), P(), P()), P("population"))
+    return contestant(divided, *everywhere(arguments, mesh))
 
 
 def _arguments(rule: UpdateRule, case: Case) -> tuple[Any, Array, Episode]:

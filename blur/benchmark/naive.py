@@ -49,14 +49,14 @@ def naive_loss(workload: Workload, genome: Genome, key: Key[Array, ""], episode:
 
 def square(synapse: Synapse) -> Square:
     """The square array of a synapse layer: the only place that knows how the engine stores its synapses."""
-    sources, states, targets = synapse.forward.shape
+    states, sources, targets = synapse.forward.shape
     whole = jnp.zeros((sources + 1 + targets, sources + 1 + targets, states), synapse.forward.dtype)
-    whole = whole.at[:sources, sources + 1 :].set(jnp.moveaxis(synapse.forward, 1, 2))
+    whole = whole.at[:sources, sources + 1 :].set(jnp.moveaxis(synapse.forward, 0, -1))
     if synapse.bias is not None:
         whole = whole.at[sources, sources + 1 :].set(synapse.bias.T)
     if synapse.backward is None:  # into the inputs, which hear nothing
         return whole
-    return whole.at[sources + 1 :, :sources].set(jnp.moveaxis(synapse.backward, 1, 2))
+    return whole.at[sources + 1 :, :sources].set(jnp.moveaxis(synapse.backward, 0, -1))
 
 
 def sweep_up(

@@ -22,6 +22,7 @@ from blur.benchmark.report import (
 )
 from blur.benchmark.workloads import WORKLOADS, Mode
 from blur.mapping import Mapping
+from blur.meta.hosts import cores_as_devices
 
 Name = Literal["small", "wide", "shallow", "deep", "boolean"]
 
@@ -54,6 +55,7 @@ class Benchmark:
 
     def run(self) -> None:
         """Measures, prints and writes; or profiles and prints."""
+        cores_as_devices()
         if self.profile is not None:
             print_profiles(self.profile)
             return

@@ -6,6 +6,7 @@ from pathlib import Path
 from blur.commands.evaluate import compare
 from blur.evaluation.plan import EvaluationPlan, Learner
 from blur.meta import MetaTraining, Setting, meta_train
+from blur.meta.hosts import cores_as_devices
 from blur.rules.bidirectional import Bidirectional
 from blur.tasks import make_task
 
@@ -26,7 +27,7 @@ FULL = Preset(
     hidden=(64,),
     unroll=10,
     batch_size=128,
-    meta=MetaTraining(meta_steps=1200, candidates=3, learning_rate=2e-2),
+    meta=MetaTraining(meta_steps=1200, candidates=4, learning_rate=2e-2),
     episodes=100,
     tuning_episodes=32,
 )
@@ -58,11 +59,12 @@ class Demo:
 
     def run(self) -> None:
         """Meta-trains, evaluates and says what to do next."""
+        cores_as_devices()
         preset = SMOKE if self.smoke else FULL
         rule = Bidirectional(hidden=preset.hidden)
         setting = Setting(rule, make_task("digits"), unroll=preset.unroll, batch_size=preset.batch_size)
         folder = self.out / "meta-training"
-        result = meta_train(setting, preset.meta, out=folder, resume=(folder / "config.json").exists(), devices=1)
+        result = meta_train(setting, preset.meta, out=folder, resume=(folder / "config.json").exists())
         plan = EvaluationPlan(
             tasks=("digits",),
             hidden=preset.hidden,

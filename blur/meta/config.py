@@ -4,12 +4,14 @@ import dataclasses
 import difflib
 from typing import NamedTuple, get_args
 
+from blur.choices import check_choice
 from blur.mapping import Mapping
 from blur.meta.evolution import TRUNCATED, EvolutionOuter, Strategy, strategies
 from blur.meta.gradient import GradientOuter
 from blur.meta.objective import NanPolicy, Objective
 from blur.meta.optimiser import OPTIMISERS, Optimiser
 from blur.meta.outer import Outer
+from blur.meta.storage import Storage
 from blur.meta.truncated import TruncatedOuter
 
 SMALL_STEPS = ("Open_ES", *TRUNCATED)
@@ -39,12 +41,14 @@ class MetaTraining:
       remat: recompute inner steps in the backward pass: less memory and, on CPUs, less time.
       mapping: how episodes, populations and candidates are mapped: at once (vmap), in a loop (map), or as the device
         likes (auto).
+      storage: how a population's learners store the input's synapses: as they are (dense), in dual form (dual), or in
+        the form that needs clearly fewer operations (auto).
       validation_every: meta-steps between two looks at the validation episodes; the last meta-step always has one.
       validation_episodes: how many episodes a look takes, the same ones every time.
       seed: everything random in the run follows from it.
 
     Raises:
-      ValueError: a number that has to be positive is not, or an unknown `nan_policy` or `mapping`.
+      ValueError: a number that has to be positive is not, or an unknown `nan_policy`, `mapping` or `storage`.
     """
 
     outer: str = "adam"
@@ -60,6 +64,7 @@ class MetaTraining:
     nan_policy: NanPolicy = "penalise"
     remat: bool = True
     mapping: Mapping = "auto"
+    storage: Storage = "auto"
     validation_every: int = 200
     validation_episodes: int = 32
     seed: int = 0
@@ -69,9 +74,8 @@ class MetaTraining:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}; expected a positive number")
-        for name, known in (("nan_policy", get_args(NanPolicy)), ("mapping", get_args(Mapping))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"unknown {name} {getattr(self, name)!r}; expected one of {', '.join(known)}")
+        for name, choice in (("nan_policy", NanPolicy), ("mapping", Mapping), ("storage", Storage)):
+            check_choice(name, getattr(self, name), get_args(choice))
 
 
 POSITIVE = ("meta_steps", "candidates", "learning_rate", "clip", "std", "validation_every", "validation_episodes")
@@ -99,7 +103,9 @@ def make_outer(config: MetaTraining) -> Outer:
     Raises:
       ValueError: an unknown name, or an option that does not fit the others.
     """
-    objective = Objective(config.fitness, config.episodes, config.nan_policy, config.remat, config.mapping)
+    objective = Objective(
+        config.fitness, config.episodes, config.nan_policy, config.remat, config.mapping, config.storage
+    )
     adam = Optimiser("adam", config.learning_rate, run_size(config).meta_steps, config.clip)
     if config.outer in OPTIMISERS:
         return GradientOuter(objective, dataclasses.replace(adam, name=config.outer))

@@ -29,7 +29,8 @@ def training_mesh(devices: int | None, candidates: int, axis: Axis, count: int) 
     It divides the candidates as far as they go, since they have nothing to tell each other, and then `axis`.
 
     Args:
-      devices: how many devices to use; by default all that JAX sees, on all hosts.
+      devices: how many devices to use; by default all that JAX sees, on all hosts, or as many cores of one host as
+        the work divides over.
       candidates: genomes that are meta-trained side by side.
       axis: what is divided within a candidate's meta-step.
       count: its length.
@@ -38,14 +39,16 @@ def training_mesh(devices: int | None, candidates: int, axis: Axis, count: int) 
       ValueError: there are not so many devices, or the work does not divide over them.
     """
     there = jax.device_count()
-    devices = there if devices is None else devices
+    if devices is None:
+        cores = jax.default_backend() == "cpu" and jax.process_count() == 1
+        devices = _most_that_fit(there, candidates, count) if cores else there
     if not 1 <= devices <= there:
         raise ValueError(f"{devices} devices were asked for, but JAX sees {there}; expected a number from 1 to {there}")
     if devices < there and jax.process_count() > 1:
         raise ValueError(f"{devices} of {there} devices were asked for, but with several hosts all of them take part")
     parts = math.gcd(candidates, devices)
     if count * parts % devices:
-        fitting = max(n for n in range(1, devices) if count * math.gcd(candidates, n) % n == 0)
+        fitting = _most_that_fit(devices - 1, candidates, count)
         fewer = f"--devices {fitting}" if jax.process_count() == 1 else f"{fitting} devices in all"
         raise ValueError(
             f"{_work(candidates, axis, count)} cannot be divided evenly over {devices} devices; expected a multiple of "
@@ -54,6 +57,11 @@ def training_mesh(devices: int | None, candidates: int, axis: Axis, count: int) 
     if devices == 1:
         return None
     return Mesh(np.array(jax.devices()[:devices]).reshape(parts, -1), ("candidates", axis))
+
+
+def _most_that_fit(devices: int, candidates: int, count: int) -> int:
+    """The largest number up to `devices` that the work divides over."""
+    return max(n for n in range(1, devices + 1) if count * math.gcd(candidates, n) % n == 0)
 
 
 def validation_mesh(mesh: Mesh | None, episodes: int) -> Mesh | None:

@@ -1,7 +1,9 @@
 """Many hosts: how processes join into one run, agree on what to do next, and leave its files to the first of them."""
 
 # No `from __future__ import annotations`: the command line reads this dataclass' types.
+import contextlib
 import dataclasses
+import os
 from collections.abc import Callable
 
 import jax
@@ -14,7 +16,8 @@ class Machines:
     """Where a run is computed: no part of what it computes, and free to be another when it is resumed.
 
     Attributes:
-      devices: how many devices share the work; by default all that JAX sees, on all hosts.
+      devices: how many devices to use; by default all that JAX sees, on all hosts; of a CPU's cores as many as the
+        work divides over.
       distributed: join the other processes of this job (SLURM, Open MPI, TPU pods, Kubernetes with its Python client).
       coordinator: HOST:PORT of process 0, to join where none of these is; it needs --processes and --process.
       processes: how many processes join.
@@ -35,6 +38,7 @@ class Machines:
         """
         explicit = (self.coordinator, self.processes, self.process)
         if not self.distributed and explicit == (None, None, None):
+            cores_as_devices()
             return
         if not self.distributed and None in explicit:
             raise ValueError("--coordinator, --processes and --process go together; or let --distributed find them")
@@ -46,6 +50,18 @@ class Machines:
                 f"cannot join the processes of this run: {error}; outside SLURM, Open MPI, TPU pods and Kubernetes "
                 "give --coordinator HOST:PORT, --processes N and --process I"
             ) from error
+
+
+def cores_as_devices() -> None:
+    """Lets JAX see every core of this process as a device of the CPU, for programs that start with it.
+
+    Small networks keep one core busy, not several: candidates and populations are then divided over them. Where
+    `XLA_FLAGS` or `JAX_NUM_CPU_DEVICES` says how many there are, or JAX runs already, nothing changes.
+    """
+    told = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not told and jax.config.values["jax_num_cpu_devices"] < 0:
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
 
 
 def is_first_process() -> bool:

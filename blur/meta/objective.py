@@ -15,6 +15,7 @@ from blur.losses import FOR_CLASSES, LOSSES, NOT_DIFFERENTIABLE, Loss, accuracy
 from blur.mapping import Mapping, mapped
 from blur.meta.devices import gathered, share, summed
 from blur.meta.setting import Setting
+from blur.meta.storage import Storage, members_at_once, with_storage
 from blur.rule import Batch, Episode, Genome
 from blur.tasks.task import Split
 
@@ -25,9 +26,6 @@ stops. Its gradient is zero in all cases."""
 
 DIVERGED = 1e6
 """A loss above this many times (1 + the loss of an output of zero) counts as diverged, as NaN and infinity do."""
-
-MEMBERS_AT_ONCE = 8
-"""Members of a population that a loop on a CPU takes together: they share the random draws of their episode."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +38,7 @@ class Objective:
       nan_policy: what a diverged episode counts.
       remat: recompute inner steps in the backward pass of a gradient instead of storing them.
       mapping: how episodes, populations and candidates are mapped.
+      storage: how the synapses of a population's learners are stored.
 
     Raises:
       ValueError: an unknown fitness, or no episode.
@@ -50,6 +49,7 @@ class Objective:
     nan_policy: NanPolicy = "penalise"
     remat: bool = True
     mapping: Mapping = "auto"
+    storage: Storage = "auto"
 
     def __post_init__(self) -> None:
         if self.fitness is not None and self.fitness not in LOSSES:
@@ -183,15 +183,17 @@ def population_scores(
     split: Split = "train",
 ) -> Score:
     """Scores `[population, episodes]` of the genomes stacked in `population`, all on the same episodes."""
+    rule = with_storage(objective.storage, setting)
+    stored = dataclasses.replace(setting, rule=rule)
 
     def one(key: Key[Array, ""]) -> Score:
         episode_key, learner_key = jax.random.split(key)
         episode = setting.sample(episode_key, split)
 
         def member(genome: Genome) -> Score:
-            return play(objective, setting, genome, learner_key, episode)[1]
+            return play(objective, stored, genome, learner_key, episode)[1]
 
-        return mapped(member, objective.mapping, batch_size=MEMBERS_AT_ONCE)(population)
+        return mapped(member, objective.mapping, batch_size=members_at_once(rule))(population)
 
     keys = share(jax.random.split(key, objective.episodes), "episodes")
     return jax.tree.map(jnp.transpose, gathered(mapped(one, objective.mapping)(keys), "episodes"))

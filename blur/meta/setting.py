@@ -25,7 +25,7 @@ class Setting:
       weight: how often this setting is drawn, relative to the others of a mixture.
 
     Raises:
-      ValueError: `unroll`, `batch_size` or `weight` is not positive.
+      ValueError: `unroll`, `batch_size` or `weight` is not positive, or the rule has no room for so many steps.
     """
 
     rule: UpdateRule = dataclasses.field(metadata={"static": True})
@@ -38,6 +38,9 @@ class Setting:
         for name in ("unroll", "batch_size", "weight"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} of a setting is {getattr(self, name)}; expected a positive number")
+        longest = getattr(self.rule, "longest_life", None)
+        if longest is not None and self.unroll > longest:
+            raise ValueError(f"unroll is {self.unroll}, but the rule has room for {longest} steps; raise dual_steps")
 
     def sample(self, key: Key[Array, ""], split: Split = "train") -> Episode:
         """A random episode of the task with this setting's sizes."""

@@ -87,7 +87,8 @@ def meta_train(
       known: classes and functions of the rules that are not in `blur.rules.RULES`, by name; needed with `out`.
       progress: show progress on stderr if it is a terminal.
       command: the command line that the genome file names as its origin.
-      devices: how many devices share the work; by default all that JAX sees, on all hosts.
+      devices: how many devices share the work; by default all that JAX sees, on all hosts; of a CPU's cores, where
+        they are devices (`blur.meta.hosts.cores_as_devices`), as many as the work divides over.
 
     Raises:
       ValueError: settings, configuration, `init`, `out` or `devices` do not fit.

@@ -21,9 +21,10 @@ from blur.inner_loop import unroll
 from blur.mapping import mapped
 from blur.meta.devices import Axis, gathered, share
 from blur.meta.evolution import Strategy, initial_state
-from blur.meta.objective import MEMBERS_AT_ONCE, Metrics, Objective, Score, score, summarise
+from blur.meta.objective import Metrics, Objective, Score, score, summarise
 from blur.meta.outer import Outer
 from blur.meta.setting import Setting
+from blur.meta.storage import members_at_once
 from blur.rule import Batch, Episode, Genome, UpdateRule, batch_spec
 
 
@@ -99,7 +100,7 @@ class TruncatedOuter(Outer):
             spec = batch_spec(jax.eval_shape(setting.sample, keys[0]))
             return setting.rule.init_state(genome, keys[1], spec)
 
-        return self._over_learners(one)(population, keys)
+        return self._over_learners(setting.rule, one)(population, keys)
 
     def _live(
         self,
@@ -118,15 +119,15 @@ class TruncatedOuter(Outer):
             outputs = setting.rule.predict(genome, learner, episode.query.inputs)
             return learner, score(self.objective, setting, outputs, episode.query)
 
-        return self._over_learners(one)(population, keys, held)
+        return self._over_learners(setting.rule, one)(population, keys, held)
 
-    def _over_learners(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _over_learners(self, rule: UpdateRule, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function(genome, …)` over `[population, episodes]`; the genome has the first axis alone."""
 
         def member(genome: Genome, *arguments: PyTree) -> PyTree:
             return mapped(lambda *each: function(genome, *each), self.objective.mapping)(*arguments)
 
-        return mapped(member, self.objective.mapping, batch_size=MEMBERS_AT_ONCE)
+        return mapped(member, self.objective.mapping, batch_size=members_at_once(rule))
 
 
 def step_keys(

@@ -1,0 +1,65 @@
+"""The inner loop: what a gradient stores does not change it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from blur import inner_loop
+from blur.inner_loop import episode_loss, unroll
+from blur.losses import cross_entropy
+from blur.rule import Episode, batch_spec, make_batch
+from blur.rules.bidirectional import Bidirectional
+
+RULE = Bidirectional(hidden=(4,), states=2, initial_update=-0.1)
+
+
+def repeated(steps):
+    batch = make_batch(jax.random.normal(jax.random.key(0), (6, 3)), jax.random.normal(jax.random.key(1), (6, 2)))
+    return Episode(batch, batch, steps)
+
+
+def stream(steps):
+    batch = repeated(1).support
+    return Episode(jax.tree.map(lambda leaf: jnp.stack([leaf] * steps), batch), batch)
+
+
+@pytest.mark.parametrize("steps", [9, 10, 11])
+@pytest.mark.parametrize("make", [repeated, stream])
+def test_meta_gradients_in_segments_equal_those_that_store_everything(make, steps, monkeypatch):
+    with jax.enable_x64(True):
+        to_double = lambda tree: jax.tree.map(lambda leaf: leaf.astype(jnp.float64), tree)  # noqa: E731
+        genome, episode = to_double(RULE.init_genome(jax.random.key(2))), make(steps)
+        episode = dataclasses.replace(episode, support=to_double(episode.support), query=to_double(episode.query))
+
+        def slope(remat):
+            return jax.grad(lambda g: episode_loss(RULE, g, jax.random.key(3), episode, cross_entropy, remat=remat)[0])(
+                genome
+            )
+
+        expected, by_step = slope(False), slope(True)
+        monkeypatch.setattr(inner_loop, "LONG", 5)
+        for found in (by_step, slope(True)):
+            for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-13)
+
+
+def test_segments_observe_every_step_in_order(monkeypatch):
+    monkeypatch.setattr(inner_loop, "LONG", 5)
+    genome, episode = RULE.init_genome(jax.random.key(2)), repeated(11)
+    state = RULE.init_state(genome, jax.random.key(3), batch_spec(episode))
+    _, seen = unroll(RULE, genome, state, episode.support, 11, observe=lambda s: s.step, remat=True)
+    np.testing.assert_array_equal(seen, np.arange(1, 12))
+
+
+def test_memory_of_a_long_rematerialised_gradient_grows_with_the_root_of_its_length():
+    genome = RULE.init_genome(jax.random.key(2))
+
+    def temporary(steps):
+        episode = repeated(steps)
+        slope = jax.grad(lambda g: episode_loss(RULE, g, jax.random.key(3), episode, cross_entropy, remat=True)[0])
+        return jax.jit(slope).lower(genome).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporary(10_000) < 6 * temporary(400)  # a root: 5 times; step by step: 25 times
