@@ -96,8 +96,8 @@ def main(folder: Path, processes: int, process: int, coordinator: str) -> None:
     say_shares()
     mistake("adam", folder)
     mistake("adam", folder, resume=True, changes={"seed": process})
-    mistake("CMA_ES", folder / "new", changes={"population": 10})
-    mistake("adam", folder / "new", changes={"candidates": 1, "episodes": 1})
+    mistake("CMA_ES", folder / "new", devices=jax.device_count(), changes={"population": 10})
+    mistake("adam", folder / "new", devices=jax.device_count(), changes={"candidates": 1, "episodes": 1})
     mistake("adam", folder / "new", devices=9)
     mistake("adam", folder / "new", devices=2 if processes > 1 else 3)
 
