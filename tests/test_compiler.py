@@ -1,0 +1,26 @@
+"""Compiler options: the same numbers, and none where they are not known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from blur import compiler
+from blur.compiler import ForwardOnly
+
+
+def product(a, *, times):
+    """A docstring."""
+    return times * jnp.tanh(a) @ a
+
+
+def test_a_program_without_gradient_computes_the_same():
+    a = jax.random.normal(jax.random.key(0), (20, 20))
+    program = ForwardOnly(product, static_argnames="times")
+    np.testing.assert_allclose(program(a, times=3), product(a, times=3), rtol=1e-5, atol=1e-5)
+    assert program.__doc__ == product.__doc__
+    assert program.jitted is program.jitted
+
+
+def test_options_that_xla_does_not_know_are_left_out(monkeypatch):
+    monkeypatch.setattr(compiler, "FORWARD_ONLY", {"xla_cpu_no_such_option": "1"})
+    assert ForwardOnly(lambda a: a + 1)(jnp.ones(())) == 2
