@@ -71,6 +71,8 @@ def unroll(
 def _stream(support: Batch | Stream, steps: int | None) -> tuple[Any, int]:
     """What a scan over inner steps runs through (nothing for a fixed batch), and how long that is."""
     if isinstance(support, Stream):
+        if steps is not None:
+            raise ValueError(f"steps is {steps}, but a stream has {len(support.indices)} batches; expected steps=None")
         return support.indices, len(support.indices)
     return (support, len(support.weight)) if steps is None else (None, steps)
 

@@ -79,6 +79,13 @@ def test_a_stream_is_read_as_the_arrays_it_stands_for():
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
+def test_a_stream_knows_its_own_length():
+    setting = Setting(dataclasses.replace(RULE, hidden=(5,)), make_task("digits"), unroll=4, batch_size=6)
+    genome, stream = setting.rule.init_genome(jax.random.key(0)), setting.stream(jax.random.key(1))
+    with pytest.raises(ValueError, match="steps is 2, but a stream has 4 batches"):
+        unroll(setting.rule, genome, None, stream.support, 2)
+
+
 def test_memory_of_a_long_life_without_gradient_hardly_depends_on_its_length():
     rule = dataclasses.replace(RULE, hidden=(5,))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from blur.benchmark.measure import gemm_contestants, gemm_gflops, gemm_size, in_
 from blur.benchmark.workloads import WORKLOADS, Mode, Workload, flop
 from blur.files import write_file
 from blur.mapping import Mapping
+from blur.meta.hosts import usable_cores
 
 FILE_NAME = "benchmark.json"
 
@@ -146,8 +146,7 @@ def _machine(size: int, products: dict[str, list[float]]) -> Machine:
         for pick in (min, statistics.median)
     )
     device = jax.devices()[0]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(device.platform, device.device_kind, cores, jax.__version__, best, median)
+    return Machine(device.platform, device.device_kind, usable_cores(), jax.__version__, best, median)
 
 
 def _record(timing: _Timing, machine: Machine, size: int) -> Record:

@@ -52,6 +52,11 @@ class Machines:
             ) from error
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def cores_as_devices() -> None:
     """Lets JAX see every core of this process as a device of the CPU, for programs that start with it.
 
@@ -61,7 +66,7 @@ def cores_as_devices() -> None:
     told = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not told and jax.config.values["jax_num_cpu_devices"] < 0:
         with contextlib.suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+            jax.config.update("jax_num_cpu_devices", usable_cores())
 
 
 def is_first_process() -> bool:

@@ -25,7 +25,7 @@ from blur.meta.objective import Metrics, Objective, Score, score, summarise
 from blur.meta.outer import Outer
 from blur.meta.setting import Setting
 from blur.meta.storage import members_at_once
-from blur.rule import Batch, Episode, Genome, Stream, UpdateRule, as_arrays, batch_spec
+from blur.rule import Batch, Episode, Genome, Stream, UpdateRule, as_arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,9 +101,12 @@ class TruncatedOuter(Outer):
         return jnp.concatenate([pairs, pairs])
 
     def _newborn(self, population: Genome, keys: Key[Array, "population episodes 2"], setting: Setting) -> PyTree:
+        def first_batch(key: Key[Array, ""]) -> Batch:
+            support, steps = piece(setting.stream(key), 0, 1)
+            return support if steps is not None else jax.tree.map(lambda leaf: leaf[0], support)
+
         def one(genome: Genome, keys: Key[Array, "2"]) -> PyTree:
-            spec = batch_spec(jax.eval_shape(setting.stream, keys[0]))
-            return setting.rule.init_state(genome, keys[1], spec)
+            return setting.rule.init_state(genome, keys[1], jax.eval_shape(first_batch, keys[0]))
 
         return self._over_learners(setting.rule, one)(population, keys)
 
@@ -144,7 +147,7 @@ def step_keys(
     return ask_key, tell_key, jax.random.fold_in(life_key, born)
 
 
-def piece(episode: Episode, start: Int[Array, ""], length: int) -> tuple[Batch, int | None]:
+def piece(episode: Episode, start: Int[Array, ""] | int, length: int) -> tuple[Batch, int | None]:
     """The support of inner steps `start` … `start + length − 1`, and `unroll`'s `steps` for it."""
     if episode.steps is not None:
         return as_arrays(episode.support), length

@@ -3,7 +3,8 @@
 A synapse that only ever changes as w ← f̃ w + x ⊗ p is, after t steps, w_t = f̃ᵗ w_0 + Σ_s f̃^(t−1−s) x_sᵀ p_s. What
 arrives through it, x w_t = f̃ᵗ x w_0 + Σ_s f̃^(t−1−s) (x x_sᵀ) p_s, needs w_0 and the Gram matrices x x_sᵀ alone: linear
 attention with the examples' inputs as keys and the Hebbian factors p_s as values. In a population that shares
-episodes, w_0 and all Gram matrices are the same for every genome, so that products with the inputs are computed once.
+episodes, w_0 and all Gram matrices are the same for every genome, so that genomes which are played together
+(`blur.meta.storage`) share the products with the inputs.
 """
 
 from __future__ import annotations
@@ -68,8 +69,17 @@ def empty_dual(start: Float[Array, "states inputs outputs"], scale: Array, steps
     )
 
 
-def dual_product(x: Float[Array, "batch inputs"], weights: DualWeights) -> Float[Array, "states batch outputs"]:
-    """x w_t, `[c, batch, O]`: the first 2ⁿ ≥ t stored steps are attended to."""
+def dual_product(
+    layer: Float[Array, "carried batch inputs"], weights: DualWeights
+) -> Float[Array, "states batch outputs"]:
+    """x w_t, `[c, batch, O]`: the first 2ⁿ ≥ t stored steps are attended to.
+
+    Raises:
+      ValueError: the layer carries more than one state.
+    """
+    if len(layer) != 1:
+        raise ValueError(f"the input carries {len(layer)} states; the dual form is for one: use dual_steps=None")
+    x = layer[0]
     alike = jnp.broadcast_to(x, (weights.shape[0], *x.shape))
     product = weights.scale * jnp.einsum("cbi,cio->cbo", alike, weights.start)
     rooms = _rooms(len(weights.decays))
@@ -97,7 +107,14 @@ def _attend(size: int) -> Any:
 
 
 def remember(weights: DualWeights, keep: Float[Array, ""], change: Factors) -> DualWeights:
-    """f̃ w + x ⊗ p."""
+    """f̃ w + x ⊗ p.
+
+    Raises:
+      ValueError: the batch has another size than the state was made for.
+    """
+    given, batch = len(change.inputs), weights.inputs.shape[1]
+    if given != batch:
+        raise ValueError(f"a batch of {given} examples, but the dual form has room for {batch} in every step")
     at = weights.count
     room = len(weights.decays)
     return DualWeights(

@@ -60,7 +60,7 @@ def cross(
     One synapse state serves all neuron states. The single state of a layer is mixed where it arrives.
     """
     if isinstance(weights, DualWeights):
-        return transform[0][:, None, None] * dual_product(layer[0], weights)
+        return transform[0][:, None, None] * dual_product(layer, weights)
     if layer.shape[0] == 1:
         alike = jnp.broadcast_to(layer, (weights.shape[0], *layer.shape[1:]))
         return transform[0][:, None, None] * _product("cbi,cio->cbo", alike, weights)

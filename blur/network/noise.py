@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key, UInt32
 
 
 def uniform_noise(key: Key[Array, ""], shape: tuple[int, ...], dtype=jnp.float32) -> Float[Array, "..."]:
-    """U(−√3, √3): mean 0 and variance 1, in 2³² equal steps.
+    """U(−√3, √3): mean 0 and variance 1, in 2³² equal steps before they are rounded to the dtype.
 
     Number i is h(h(i ⊕ k₁) ⊕ k₂), where k₁ and k₂ are drawn from the key and h is a bijective hash of 32 bits: a third
     of the time of threefry's bits, a tenth of that of its normal numbers.

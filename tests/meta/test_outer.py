@@ -16,8 +16,11 @@ from blur.meta.gradient import GradientOuter
 from blur.meta.objective import Objective, gradient
 from blur.meta.optimiser import OPTIMISERS, Optimiser
 from blur.meta.run_state import initial_run_state, run_keys
+from blur.meta.setting import Setting
 from blur.meta.truncated import TruncatedOuter, step_keys
+from blur.rules.bidirectional import Bidirectional
 from blur.rules.gradient import OPTIMIZERS
+from blur.tasks import make_task
 
 KEY = jax.random.key(3)
 KEYS = run_keys(seed=3, candidates=1)
@@ -211,3 +214,12 @@ def test_population_based_strategies_are_named_as_such():
 def test_optimisers_of_networks_are_optimisers_of_genomes():
     assert {"signum", "optimistic_gradient_descent", "radam"} <= set(OPTIMISERS)
     assert set(OPTIMIZERS) - set(OPTIMISERS) == {"momentum", "sm3"}
+
+
+@pytest.mark.parametrize("name", ["PersistentES", "NoiseReuseES"])
+def test_lives_on_images_are_read_piece_by_piece(name):
+    setting = Setting(Bidirectional(hidden=(3,), states=2), make_task("digits"), unroll=4, batch_size=6)
+    outer = TruncatedOuter(Objective(), Strategy(name, 4, 0.1, plain_sgd(0.1)), truncation=2)
+    state, held, metrics = run(outer, setting, 2)
+    np.testing.assert_array_equal(held.step, np.full((4, 1), 4))
+    assert np.all(np.isfinite(metrics.fitness)) and state.inner_step_counter == 0
