@@ -9,17 +9,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
 
-def uniform_noise(key: Key[Array, ""], shape: tuple[int, ...], dtype=jnp.float32) -> Float[Array, "..."]:
-    """U(−√3, √3): mean 0 and variance 1, in 2³² equal steps before they are rounded to the dtype.
+def normal_noise(key: Key[Array, ""], shape: tuple[int, ...], dtype=jnp.float32) -> Float[Array, "..."]:
+    """N(0, 1), √2 erf⁻¹(u) of numbers u in (−1, 1) that have 23 bits: up to 5.3 standard deviations.
 
-    Number i is h(h(i ⊕ k₁) ⊕ k₂), where k₁ and k₂ are drawn from the key and h is a bijective hash of 32 bits: a third
-    of the time of threefry's bits, a tenth of that of its normal numbers.
+    The bits of number i are h(h(i ⊕ k₁) ⊕ k₂), where k₁ and k₂ are drawn from the key and h is a bijective hash of 32
+    bits, which costs less than threefry's. (Uniform noise is cheaper still, but more random genomes die of it.)
     """
     first, second = jax.random.bits(key, (2,), jnp.uint32)
     counter = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
-    bits = hash_bits(hash_bits(counter ^ first) ^ second)
-    step = math.sqrt(3) / 2**31
-    return (jax.lax.bitcast_convert_type(bits, jnp.int32).astype(dtype) + 0.5) * step
+    bits = hash_bits(hash_bits(counter ^ first) ^ second) >> 9
+    u = (jax.lax.bitcast_convert_type(bits, jnp.int32).astype(dtype) + 0.5) * 2.0**-22 - 1
+    return math.sqrt(2) * jax.lax.erf_inv(u)
 
 
 def hash_bits(x: UInt32[Array, "*shape"]) -> UInt32[Array, "*shape"]:

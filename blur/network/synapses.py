@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from blur.network.dual import empty_dual
-from blur.network.noise import uniform_noise
+from blur.network.noise import normal_noise
 from blur.rule import Batch, Genome, Phase
 from blur.state import State
 
@@ -47,7 +47,7 @@ def check_widths(hidden: tuple[int, ...]) -> None:
 class DenseSynapses(Phase):
     """Owns the state field `synapses`: layers of `hidden` neurons between the batch's inputs and outputs.
 
-    They start as s·U(−√3, √3)/√fan-in (variance s²/fan-in), where the fan-in of a forward synapse counts the bias
+    They start as s·N(0, 1/fan-in), where the fan-in of a forward synapse counts the bias
     neuron and that of a backward synapse is the number of neurons above. The scales s (all forward synapses, the last
     layer's on top, and backward synapses) belong to the genome.
 
@@ -93,11 +93,11 @@ class DenseSynapses(Phase):
         scale = genome["forward_scale"] * (genome["output_scale"] if last else 1) / math.sqrt(sources + self.bias)
 
         def draw(key: Array, scale: Array, *shape: int) -> Array:
-            return (scale * uniform_noise(key, (self.states, *shape), dtype)).astype(dtype)
+            return (scale * normal_noise(key, (self.states, *shape), dtype)).astype(dtype)
 
         bias = draw(bias_key, scale, targets) if self.bias else None
         if index == 0 and self.dual_steps is not None:
-            start = uniform_noise(forward_key, (self.states, sources, targets), dtype)
+            start = normal_noise(forward_key, (self.states, sources, targets), dtype)
             return Synapse(empty_dual(start, scale, self.dual_steps, batch), bias, None)
         forward = draw(forward_key, scale, sources, targets)
         if not self.separate_backward or index == 0:
