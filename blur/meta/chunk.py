@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -39,21 +40,6 @@ def run_chunk(
     Returns:
       The outer states, what is held, and metrics `[candidates, CHUNK_CAPACITY]`, of which the first `length` count.
     """
-    compiled = run_forward_chunk if outer.forward_only else run_gradient_chunk
-    return compiled(outer, mapping, setting, states, held, keys, first, length, mesh)
-
-
-def _run_chunk(
-    outer: Outer,
-    mapping: Mapping,
-    setting: Setting,
-    states: PyTree,
-    held: PyTree,
-    keys: Key[Array, "candidates"],
-    first: Int[Array, ""] | int,
-    length: Int[Array, ""] | int,
-    mesh: Mesh | None,
-) -> tuple[PyTree, PyTree, Metrics]:
     axis = outer.divisible[0]
 
     def program(setting: Setting, states: PyTree, held: PyTree, keys: Array, first: Array, length: Array) -> tuple:
@@ -70,8 +56,13 @@ def _run_chunk(
 
 
 STATIC = ("outer", "mapping", "mesh")
-run_gradient_chunk = jax.jit(_run_chunk, static_argnames=STATIC)
-run_forward_chunk = ForwardOnly(_run_chunk, static_argnames=STATIC)
+run_gradient_chunk = jax.jit(run_chunk, static_argnames=STATIC)
+run_forward_chunk = ForwardOnly(run_chunk, static_argnames=STATIC)
+
+
+def compiled_chunk(outer: Outer) -> Callable[..., tuple[PyTree, PyTree, Metrics]]:
+    """`run_chunk`, compiled as suits the outer optimiser."""
+    return run_forward_chunk if outer.forward_only else run_gradient_chunk
 
 
 def _meta_steps(

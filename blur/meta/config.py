@@ -115,6 +115,10 @@ def make_outer(config: MetaTraining) -> Outer:
     std = default if config.std is None else config.std
     strategy = Strategy(config.outer, config.population, std, adam)
     if config.outer in TRUNCATED:
+        if config.storage == "dual":
+            raise ValueError(
+                f"{config.outer} holds learners between meta-steps, always dense; use storage dense or auto"
+            )
         return TruncatedOuter(objective, strategy, config.truncation)
     return EvolutionOuter(objective, strategy)
 

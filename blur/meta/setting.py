@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 from jaxtyping import Array, Key
@@ -49,16 +49,14 @@ class Setting:
 
     def sample(self, key: Key[Array, ""], split: Split = "train") -> Episode:
         """A random episode of the task with this setting's sizes; a long support is a stream, if the task has any."""
-        size = self.unroll * self.batch_size * self.task.inputs
-        draw = self.stream if size > MOST_NUMBERS else self._sample
-        return draw(key, split)
+        if self.unroll * self.batch_size * self.task.inputs > MOST_NUMBERS:
+            return self.stream(key, split)
+        return self.task.sample(key, unroll=self.unroll, batch_size=self.batch_size, split=split)
 
     def stream(self, key: Key[Array, ""], split: Split = "train") -> Episode:
         """The same with a support that is a stream, if the task has any."""
-        return self._sample(key, split, getattr(self.task, "stream", None))
-
-    def _sample(self, key: Key[Array, ""], split: Split, draw: Callable[..., Episode] | None = None) -> Episode:
-        return (draw or self.task.sample)(key, unroll=self.unroll, batch_size=self.batch_size, split=split)
+        draw = getattr(self.task, "stream", self.task.sample)
+        return draw(key, unroll=self.unroll, batch_size=self.batch_size, split=split)
 
 
 def genome_shapes(rule: UpdateRule) -> Genome:

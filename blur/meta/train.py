@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from blur.config import Known, to_config
-from blur.meta.chunk import run_chunk
+from blur.meta.chunk import compiled_chunk
 from blur.meta.config import MetaTraining, make_outer, run_size
 from blur.meta.devices import everywhere, training_mesh
 from blur.meta.hosts import from_first_process, is_first_process, on_any_process
@@ -140,7 +140,9 @@ class _Run:
         self.keys: RunKeys = everywhere(run_keys(config.seed, self.size.candidates), mesh)
         periods = [outer.period(setting) for setting in settings]
         self.drawn = draw_settings(settings, periods, self.size.meta_steps, config.seed)
-        self.validation = Objective(config.fitness, config.validation_episodes, mapping=config.mapping)
+        self.validation = Objective(
+            config.fitness, config.validation_episodes, mapping=config.mapping, storage=config.storage
+        )
 
     def to_end(
         self, state: RunState, records: list[Record], folder: RunFolder | None, progress: bool
@@ -188,7 +190,7 @@ class _Run:
         """Meta-steps `start … stop − 1`, one dispatch for each stretch on one setting."""
         states, held, pending = state.states, list(state.held), []
         for number, first, length in same_setting(self.drawn, start, stop):
-            states, held[number], metrics = run_chunk(
+            states, held[number], metrics = compiled_chunk(self.outer)(
                 self.outer,
                 self.config.mapping,
                 self.settings[number],

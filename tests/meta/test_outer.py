@@ -9,7 +9,7 @@ import pytest
 from meta_toys import Drift, drift_setting, linear_setting
 
 from blur.inner_loop import train_on
-from blur.meta.chunk import run_chunk
+from blur.meta.chunk import compiled_chunk
 from blur.meta.config import MetaTraining, make_outer
 from blur.meta.evolution import EvolutionOuter, Strategy, strategies
 from blur.meta.gradient import GradientOuter
@@ -36,7 +36,8 @@ def plain_sgd(learning_rate: float) -> Optimiser:
 def run(outer, setting, steps: int):
     """State, what is held, and metrics after the first meta-steps of one candidate, in one dispatch."""
     start = initial_run_state([setting], outer, KEYS, setting.rule.init_genome(KEY))
-    state, held, metrics = run_chunk(outer, "vmap", setting, start.states, start.held[0], KEYS.steps, 0, steps)
+    chunk = compiled_chunk(outer)
+    state, held, metrics = chunk(outer, "vmap", setting, start.states, start.held[0], KEYS.steps, 0, steps)
     return (*jax.tree.map(lambda leaf: leaf[0], (state, held)), jax.tree.map(lambda leaf: leaf[0, :steps], metrics))
 
 
@@ -203,6 +204,8 @@ def test_truncation_divides_the_unroll():
 def test_std_by_default_and_on_request():
     assert make_outer(MetaTraining(outer="CMA_ES")).strategy.std == 0.1
     assert make_outer(MetaTraining(outer="PersistentES")).strategy.std == 0.03
+    with pytest.raises(ValueError, match="PersistentES holds learners between meta-steps, always dense"):
+        make_outer(MetaTraining(outer="PersistentES", storage="dual"))
     assert make_outer(MetaTraining(outer="PersistentES", std=0.2)).strategy.std == 0.2
 
 
