@@ -99,3 +99,38 @@ class Oja(Phase):
         if not self.from_weights:
             return jnp.einsum("b,cbn->cn", weight, target**2)
         return jnp.sum(weights**2, axis=1) + (0 if bias is None else bias**2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Momentum(Phase):
+    """Δ ← Δ + β · the Δ of the step before: heavy-ball momentum (Polyak 1964). Genome: `momentum` β, of which 0 to start.
+
+    Owns the state field `velocity`.
+    """
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """β = 0."""
+        return {"momentum": jnp.zeros(())}
+
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+        """Adds `velocity`, at rest."""
+        return state.replace(velocity=jax.tree.map(jnp.zeros_like, state.synapses))
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Amends `change`."""
+        velocity = jax.tree.map(lambda v, delta: genome["momentum"] * v + delta, state.velocity, state.change.synapses)
+        return amend(state, *velocity).replace(velocity=velocity)
+
+
+@dataclasses.dataclass(frozen=True)
+class Decay(Phase):
+    """Δ ← Δ (1 + |r| t)^(−|p|) in step t: rates that decay as a power of time. Genome: `rate` r, `power` p."""
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """r = 0.1, p = 0.5."""
+        return {"rate": jnp.full((), 0.1), "power": jnp.full((), 0.5)}
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Amends `change`."""
+        factor = (1 + jnp.abs(genome["rate"]) * state.step) ** -jnp.abs(genome["power"])
+        return amend(state, *jax.tree.map(lambda delta: factor * delta, state.change.synapses))

@@ -8,13 +8,13 @@ from typing import Literal
 import jax.numpy as jnp
 
 from blur.network.activations import find_activation
-from blur.network.layers import Layer, cross, cross_back
+from blur.network.layers import Layer, cross, cross_back, mix
 from blur.network.sweep import Sweep
 from blur.network.synapses import Synapse
 from blur.rule import Batch, Genome
 from blur.state import State
 
-Combine = Literal["additive", "multiplicative", "multiplicative_second_state", "replace"]
+Combine = Literal["additive", "multiplicative", "multiplicative_second_state", "replace", "gated"]
 
 
 def combine(mode: Combine, genome: Genome, layer: Layer, arriving: Layer) -> Layer:
@@ -22,6 +22,9 @@ def combine(mode: Combine, genome: Genome, layer: Layer, arriving: Layer) -> Lay
 
     `additive` f a + η u; `multiplicative` f a u; `multiplicative_second_state` f (a¹, a² u², …); `replace` u.
     """
+    if mode == "gated":
+        gate = genome["gate_bias"][:, None, None] + mix(layer, genome["gate"])
+        return genome["keep"] * layer + genome["update"] * gate * arriving
     if mode == "additive":
         return genome["keep"] * layer + genome["update"] * arriving
     if mode == "multiplicative":
@@ -42,6 +45,12 @@ class Backward(Sweep):
     """
 
     combine: Combine = "additive"
+
+    def init_layer_genome(self, key):
+        genome = super().init_layer_genome(key)
+        if self.combine == "gated":
+            genome |= {"gate": jnp.zeros((self.states, self.states)), "gate_bias": jnp.ones(self.states)}
+        return genome
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Sets the hidden layers of `neurons`; input and output stay."""

@@ -64,12 +64,14 @@ class DenseSynapses(Phase):
     states: int
     separate_backward: bool = True
     bias: bool = True
+    symmetric: bool = False
     dual_steps: int | None = None
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """Scales of 1."""
         names = ["forward_scale", "output_scale"] + ["backward_scale"] * self.separate_backward
-        return {name: jnp.ones(()) for name in names}
+        genome = {name: jnp.ones(()) for name in names}
+        return genome | ({"backward_mix": jnp.eye(self.states)} if self.symmetric else {})
 
     def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
         """Adds `synapses`."""
@@ -103,4 +105,8 @@ class DenseSynapses(Phase):
         if not self.separate_backward or index == 0:
             return Synapse(forward, bias, None)
         backward_scale = genome["backward_scale"] / math.sqrt(targets)
+        if self.symmetric:
+            noise = draw(backward_key, backward_scale, targets, sources)
+            alike = jnp.einsum("dc,dio->coi", genome["backward_mix"], forward)
+            return Synapse(forward, bias, alike + 0.1 * noise)
         return Synapse(forward, bias, draw(backward_key, backward_scale, targets, sources))

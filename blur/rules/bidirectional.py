@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from blur.choices import check_choice
 from blur.network.activations import ACTIVATIONS
+from blur.network.amendments import Decay, Momentum
 from blur.network.backward import Backward
 from blur.network.forward import Forward
 from blur.network.hebbian import ApplyChange, Hebbian
@@ -62,7 +63,12 @@ class Bidirectional(ChainRule):
     statistics: StatisticsRule = "support"
     synapses: SynapseRule = "separate"
     reference_batch: float | None = 128.0
-    per_layer: int | None = None
+    reference_fan_in: float | None = None
+    per_layer: int | Literal['ends'] | None = None
+    momentum: bool = False
+    combine: str = 'additive'
+    decay: bool = False
+    symmetric: bool = False
     readout_scale: float = 4.0
     transform_scale: float = 0.15
     initial_update: float = -1e-3
@@ -97,7 +103,7 @@ class Bidirectional(ChainRule):
         separate = self.synapses == "separate"
         return chain(
             synapses=DenseSynapses(
-                hidden=self.hidden, states=self.states, separate_backward=separate, dual_steps=self.dual_steps
+                hidden=self.hidden, states=self.states, separate_backward=separate, symmetric=self.symmetric, dual_steps=self.dual_steps
             ),
             input=PresentInput(),
             forward=Forward(
@@ -107,15 +113,18 @@ class Bidirectional(ChainRule):
                 statistics=self.statistics,
             ),
             feedback=Feedback(),
-            backward=Backward(**sweep, normalise=self.normalise == "both"),
+            backward=Backward(**sweep, combine=self.combine, normalise=self.normalise == "both"),
             hebbian=Hebbian(
                 states=self.states,
                 separate_backward=separate,
                 reference_batch=self.reference_batch,
+                reference_fan_in=self.reference_fan_in,
                 per_layer=self.per_layer,
                 transform_scale=self.transform_scale,
                 initial_update=self.initial_update,
             ),
+            **({"decay": Decay()} if self.decay else {}),
+            **({"momentum": Momentum()} if self.momentum else {}),
             apply=ApplyChange(per_layer=self.per_layer),
             read=("input", "forward"),
             output=Readout(self.readout_scale),
