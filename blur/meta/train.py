@@ -28,7 +28,7 @@ from blur.meta.progress import ProgressMeter
 from blur.meta.run_folder import Record, RunFolder, history, plot_learning_curve
 from blur.meta.run_state import RunKeys, RunState, initial_run_state, run_keys
 from blur.meta.schedule import draw_settings, next_length, same_setting
-from blur.meta.setting import Setting, check_same_genome, check_settings, genome_shapes
+from blur.meta.setting import Setting, check_settings
 from blur.meta.validation import Kept, contenders, keep_best, validate_mixture
 from blur.rule import Genome
 from blur.tensor_file import flatten_tensors
