@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, Key, PyTree
 
+from blur.genome_shapes import genome_shapes
 from blur.meta.devices import Axis, gathered, share
 from blur.meta.objective import Metrics, Objective, population_scores, summarise
 from blur.meta.optimiser import Optimiser

@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from blur.config import Known, to_config
+from blur.genome_shapes import check_same_genome, genome_shapes
 from blur.meta.chunk import compiled_chunk
 from blur.meta.config import MetaTraining, make_outer, run_size
 from blur.meta.devices import everywhere, training_mesh
