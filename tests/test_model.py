@@ -168,10 +168,11 @@ def test_rules_that_learn_in_context_predict_from_one_context(rule) -> None:
 def test_the_shipped_attention_learns_a_linear_function_in_context() -> None:
     file = load_genome("linear_attention_5")
     generator = np.random.default_rng(0)
-    x, queries, weights = generator.uniform(-0.5, 0.5, (40, 10)), generator.uniform(-0.5, 0.5, (99, 10)), np.arange(10)
+    x, queries = generator.uniform(-0.5, 0.5, (20, 10)), generator.uniform(-0.5, 0.5, (99, 10))
+    weights = generator.normal(size=10)
     predicted = predict_in_context(file.rule, file.genome, x, x @ weights, queries, steps=file.horizon)
     assert predicted.shape == (99,)
-    assert np.mean((predicted - queries @ weights) ** 2) < 0.1 * np.var(queries @ weights)
+    assert np.mean((predicted - queries @ weights) ** 2) < 0.05 * np.var(queries @ weights)
 
 
 @pytest.mark.parametrize(
