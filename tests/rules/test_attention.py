@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blur.genome_io import load_genome, save_genome
-from blur.inner_loop import train_on, unroll
+from blur.inner_loop import FEW, train_on, unroll
 from blur.meta import Setting
 from blur.rule import Batch, Episode, make_batch
 from blur.rules.attention import LinearAttention, attend
@@ -82,6 +82,16 @@ def test_constructed_layers_are_steps_of_gradient_descent(dtype, seed, inputs, o
         measured = apply_layers(rule, genome, context, queries, steps)
         assert measured.dtype == dtype
         assert jnp.max(jnp.abs(measured - expected)) <= TOLERANCE[dtype] * (1 + jnp.max(jnp.abs(expected)))
+
+
+@pytest.mark.parametrize("steps", [FEW, FEW + 1])
+def test_layers_in_a_loop_are_those_written_out(steps):
+    with jax.enable_x64(True):
+        context, queries, w0 = regression(1, 4, 2)
+        rule = LinearAttention(4, 2, start=True)
+        expected = queries @ descend(context, w0, 0.3, steps).T
+        measured = apply_layers(rule, gradient_descent(rule, 0.3, w0), context, queries, steps)
+        assert jnp.max(jnp.abs(measured - expected)) < 1e-10
 
 
 @PRECISIONS
