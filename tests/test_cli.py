@@ -19,6 +19,7 @@ from blur.commands import meta_train as meta_train_command
 from blur.genome_io import load_genome, save_genome
 from blur.meta import MetaTraining, MetaTrainResult, Setting
 from blur.original import OriginalNetwork
+from blur.rules.attention import LinearAttention
 from blur.rules.bidirectional import Bidirectional
 from blur.rules.gradient import OptaxMLP
 
@@ -181,6 +182,25 @@ def test_meta_train_starts_from_a_genome(tmp_path: Path, adam: Path, runs: list,
     capsys.readouterr()
     for states in ("3", str(Bidirectional().states)):
         assert "only --hidden goes with it" in error_of([*command, "--states", states], capsys)
+
+
+def test_attention_is_meta_trained_further_on_its_task(tmp_path: Path, runs: list) -> None:
+    rule = LinearAttention(10)
+    file = save_genome(tmp_path / "attention.safetensors", rule, rule.init_genome(jax.random.key(0)))
+    options = ["--init", str(file), "--unroll", "1", "--batch-size", "10", "--out", str(tmp_path / "run")]
+    assert main(["meta-train", "in_context_regression", *options]) == 0
+    [setting] = runs[0][0]
+    assert (setting.rule, setting.unroll, setting.batch_size) == (rule, 1, 10)
+    episode = setting.sample(jax.random.key(0))
+    assert episode.steps == 1
+    assert episode.support.inputs.shape == (10, 10)
+    assert episode.query.inputs.shape == (100, 10)
+
+
+def test_attention_is_not_trained_but_shown_a_context(tmp_path: Path, capsys: Capture) -> None:
+    np.savez(tmp_path / "d.npz", x=np.ones((20, 10)), y=np.ones(20))
+    options = ["--data", str(tmp_path / "d.npz"), "--out", str(tmp_path / "m.safetensors")]
+    assert "learns in context" in error_of(["train", "linear_attention_1", *options], capsys)
 
 
 def test_hidden_layers_of_the_default_width_count_if_they_were_asked_for(
