@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from blur.evaluation.plan import EvaluationPlan
-from blur.evaluation.records import Record, verdict
+from blur.evaluation.records import Record, ranked, verdict
 from blur.plotting import colours
-from blur.report import condition_slug, print_results, ranked, write_results
+from blur.report import condition_slug, print_results, write_results
 
 TUNING = {"best": {"learning_rate": 0.3162, "output_scale": 0.1, "decay": 1.0}, "at_edge": [], "grid": []}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, cast
@@ -64,7 +64,7 @@ def evaluate_conditions(
     folder: Path | None = None,
     make_task: MakeTask = make_task,
     show_progress: bool = True,
-) -> Iterator[list[Record]]:
+) -> Generator[list[Record], None, None]:
     """Does what `evaluate` does for one plan after the other, and yields the records of each condition.
 
     Args:
