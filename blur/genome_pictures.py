@@ -37,7 +37,7 @@ LETTERS = {
 
 def genome_pictures(genome: Genome) -> Markup:
     """All arrays of a genome, whatever its structure."""
-    arrays = flatten_tensors(genome)
+    arrays = dict(sorted(flatten_tensors(genome).items(), key=lambda item: item[1].ndim < 2))  # matrices first
     scalars = {name: array for name, array in arrays.items() if array.size == 1}
     matrices = {name: array for name, array in arrays.items() if array.size > 1 and is_small(array)}
     large = {name: array for name, array in arrays.items() if array.size > 1 and not is_small(array)}

@@ -79,8 +79,9 @@ def _summary(records: Sequence[Record]) -> Markup:
     for record, (test, *cells, verdict) in zip(learners, summary_rows(records), strict=True):
         link = element("a", test, href=f"#condition-{numbers[record.condition]}")
         numeric = [element("td", cell) for cell in cells]
-        rows.append(element("tr", element("th", link, scope="row"), *numeric, _verdict(record, verdict)))
-    return scrolling_table(heading_row(*HEADING), *rows)
+        row = element("th", link, scope="row"), *numeric, _verdict(record, verdict)
+        rows.append(element("tr", *row, class_=record.verdict))
+    return scrolling_table(heading_row(*HEADING), *rows, class_="verdicts")
 
 
 def _verdict(record: Record, text: str) -> Markup:
@@ -126,35 +127,48 @@ def _heat_map(caption: str, groups: Sequence[Sequence[Record]], cell: Cell) -> M
 
 
 def _condition(records: Sequence[Record], anchor: str) -> Markup:
-    """The learners of one condition, best first, and their curves; the table is the curves' legend."""
+    """The learners of one condition, best first, beside their curves; the table is the curves' legend."""
+    order = ranked(records)
     colour_of = {record.learner: colour for record, colour in zip(records, colours(records), strict=True)}
-    rows = [_result(record, colour_of[record.learner]) for record in ranked(records)]
-    heading = heading_row("", records[0].metric, "difference", "", "parameters", "µs/step", "tuned to")
-    picture = element("img", src=_curves(records), alt=f"Learning curves: {records[0].metric} after each inner step")
-    caption = f"{records[0].metric.capitalize()} on held-out examples after each inner step, with 95 % intervals"
+    results = [_result(record, colour_of[record.learner]) for record in order]
+    metric = records[0].metric
+    picture = element("img", src=_curves(records), alt=f"Learning curves: {metric} after each inner step")
+    caption = f"{metric.capitalize()} on held-out examples after each inner step, with 95 % intervals"
+    curves = element("figure", picture, element("figcaption", caption), class_="curves")
+    details = scrolling_table(heading_row("", "parameters", "µs/step", "tuned to"), *map(_details, order))
     return element(
         "article",
         element("h3", str(records[0].condition)),
-        element("figure", picture, element("figcaption", caption), class_="curves"),
-        scrolling_table(heading, *rows),
+        element("div", curves, scrolling_table(heading_row("", metric, "difference", ""), *results), class_="sides"),
+        element("details", element("summary", "Costs and tuned hyper-parameters"), details),
         id=anchor,
     )
 
 
 def _result(record: Record, colour: str) -> Markup:
-    style = f"border-top: {'dashed 2px' if is_dashed(record) else 'solid 4px'} {colour}"
-    swatch = element("span", class_="swatch", style=style)
+    swatch = element("span", class_="swatch", style=f"border-top: {_stroke(record)} {colour}")
     best = record.learner == record.best_baseline
     return element(
         "tr",
         element("th", swatch, record.learner, scope="row"),
         element("td", score(record)),
         element("td", "best baseline" if best else difference(record)),
-        element("td") if best else _verdict(record, f"{MARKS[record.verdict]} {record.verdict}"),
+        element("td") if best else _verdict(record, MARKS[record.verdict]),
+        class_=record.kind,
+    )
+
+
+def _stroke(record: Record) -> str:
+    return "4px solid" if record.kind == "learner" else "2px dashed" if is_dashed(record) else "2px solid"
+
+
+def _details(record: Record) -> Markup:
+    return element(
+        "tr",
+        element("th", record.learner, scope="row"),
         element("td", "" if record.parameters is None else f"{record.parameters:,}", class_="number"),
         element("td", f"{1e6 * record.seconds_per_step:,.0f}", class_="number"),
         element("td", "" if record.tuning is None else describe_tuning(record.tuning)),
-        class_=record.kind,
     )
 
 

@@ -45,7 +45,8 @@ def draw_curves(axes: Axes, records: Sequence[Record]) -> None:
         low, high = map(_floats, record.curve_ci95)
         width = 2.6 if record.kind == "learner" else 1.4
         axes.plot(steps, mean, color=colour, linewidth=width, linestyle=(0, (4, 2)) if is_dashed(record) else "-")
-        axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
+        opacity = 0.2 if record.kind == "learner" else 0.08
+        axes.fill_between(steps, low, high, color=colour, alpha=opacity, linewidth=0)
     if records[0].metric == "loss":
         axes.set_yscale("log")
     axes.set_xlim(1 if records[0].unroll > 1 else 0, records[0].unroll)

@@ -93,15 +93,17 @@ def condition_slug(record: Record) -> str:
 
 
 def print_results(records: Sequence[Record], console: Console | None = None) -> None:
-    """Prints who wins, what every learner costs and how each compares with every baseline; at last one summary."""
+    """Prints who wins, what every learner costs, how each compares with every baseline; of all conditions a summary."""
     console = console or Console()
-    for group in by_condition(records):
+    groups = list(by_condition(records))
+    for group in groups:
         console.print(results_table(group))
         console.print(details_table(group))
         for record in group:
             if record.kind == "learner":
                 console.print(summary(record))
-    console.print(summary_table(records))
+    if len(groups) > 1:
+        console.print(summary_table(records))
 
 
 def results_table(records: Sequence[Record]) -> Table:
