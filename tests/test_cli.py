@@ -266,9 +266,15 @@ def test_an_interrupted_evaluation_leaves_what_is_finished(
     assert str(out / "summary.md") in capsys.readouterr().out
 
 
-def test_a_rule_whose_layers_cannot_be_set_is_one_line(tmp_path: Path, capsys: Capture) -> None:
-    for name in ("sine_transformer", "linear_attention_1"):
-        assert "no hidden layers" in error_of(["evaluate", name, "--out", str(tmp_path / "out")], capsys)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("sine_transformer", "a learner has no hidden layers to set"), ("linear_attention_1", "has no field 'hidden'")],
+)
+@pytest.mark.usefixtures("no_type_checks")
+def test_rules_whose_layers_cannot_be_set_are_one_line(
+    name: str, message: str, tmp_path: Path, capsys: Capture
+) -> None:
+    assert message in error_of(["evaluate", name, "--out", str(tmp_path / "out")], capsys)
     assert not (tmp_path / "out").exists()
 
 

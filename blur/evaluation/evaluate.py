@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from blur.evaluation.baselines import Baseline, genome_of, make_baselines, tune_baseline, variants
-from blur.evaluation.cost import count_parameters, step_cost
+from blur.evaluation.cost import count_parameters, first_batch, step_cost
 from blur.evaluation.curves import Block, Play, make_play, make_sampler, play_all
 from blur.evaluation.plan import Condition, EvaluationPlan, Learner
 from blur.evaluation.records import Record, Scored, make_record
@@ -22,7 +22,7 @@ from blur.evaluation.scores import Result, keep_scores, tree_digest
 from blur.evaluation.tuning import Metric, Tuned, cost
 from blur.genome_io import library_versions, rule_config
 from blur.network.normalisation import StatisticsRule
-from blur.rule import Episode, UpdateRule, batch_spec
+from blur.rule import Batch, Episode, UpdateRule
 from blur.rules.resize import hidden_of, statistics_of, with_hidden, with_statistics
 from blur.tasks import ImageTask, make_task
 from blur.tasks.task import Task
@@ -164,6 +164,13 @@ class _Arena:
         return tree_digest(self.task)
 
     @cached_property
+    def spec(self) -> Batch:
+        """Shapes and dtypes of a support batch; nothing is computed."""
+        unroll, batch_size = self.condition.unroll, self.condition.batch_size
+        sample = partial(self.task.sample, unroll=unroll, batch_size=batch_size, split="validation")
+        return jax.eval_shape(lambda key: first_batch(sample(key)), jax.random.key(0))
+
+    @cached_property
     def episode(self) -> Episode:
         """One validation episode, to count and to time inner steps on."""
         return jax.tree.map(lambda leaf: leaf[0], self.validation(0).episodes)
@@ -173,10 +180,11 @@ def _compare(learners: Sequence[Learner], arena: _Arena, advance: Callable[[], N
     """The records of one condition, learners first."""
     entries = [_score_learner(learner, arena, advance) for learner in learners]
     synapses = max((entry.parameters for entry in entries if entry.parameters is not None), default=None)
-    spec = batch_spec(arena.episode)
     baselines = [
         _score_baseline(baseline, arena, advance)
-        for baseline in make_baselines(arena.plan, arena.condition, spec, arena.task.kind, synapses, arena.statistics)
+        for baseline in make_baselines(
+            arena.plan, arena.condition, arena.spec, arena.task.kind, synapses, arena.statistics
+        )
     ]
     best, _ = min(baselines, key=lambda pair: cost(pair[1].best, arena.metric))
     finish = partial(
@@ -219,7 +227,7 @@ def _score_baseline(baseline: Baseline, arena: _Arena, advance: Callable[[], Non
 def _score(learner: Learner, play: Play, arena: _Arena) -> Scored:
     """Plays the test episodes."""
     (curves,) = play_all(play, [learner.genome], arena.test, arena.plan.episodes)
-    parameters = count_parameters(learner.rule, learner.genome, batch_spec(arena.episode))
+    parameters = count_parameters(learner.rule, learner.genome, arena.spec)
     step = step_cost(learner.rule, learner.genome, arena.episode)
     network = getattr(learner.rule, "hidden", arena.condition.hidden)
     return Scored(learner.name, network, curves, parameters, step)
