@@ -38,6 +38,7 @@ _HOMES = {
     "LinearAttention": "blur.rules.attention",
     "Transformer": "blur.rules.transformer",
     "InContextRegression": "blur.tasks",
+    "predict_in_context": "blur.model",
     "predict_prefixes": "blur.evaluation.prefixes",
     # write another rule
     "UpdateRule": "blur.rule",

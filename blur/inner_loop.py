@@ -14,6 +14,10 @@ from jaxtyping import Array, Float, Key, PyTree
 from blur.losses import Loss
 from blur.rule import Batch, Episode, Genome, Stream, UpdateRule, batch_spec
 
+FEW = 8
+"""Up to so many steps over one context are compiled one after the other, without a loop: stacks of attention layers are
+so small that their gradients take half the time."""
+
 Observe = Callable[[PyTree], Any]
 
 KEPT = "kept"
@@ -61,11 +65,13 @@ def unroll(
         raise ValueError(
             f"{length} inner steps, but the rule has room for {rule.longest_life}; raise dual_steps, or layers"
         )
+    written_out = rule.in_context and steps is not None and 0 < length <= FEW
+    scan = functools.partial(jax.lax.scan, unroll=written_out)
     if not remat:
-        return jax.lax.scan(body, state, stream, length=length)
+        return scan(body, state, stream, length=length)
     kept = jax.checkpoint_policies.save_only_these_names(KEPT)
     step = jax.checkpoint(body, prevent_cse=False, policy=kept)
-    return (jax.lax.scan if length <= LONG else _scan_in_segments)(step, state, stream, length)
+    return (scan if length <= LONG else _scan_in_segments)(step, state, stream, length)
 
 
 def _stream(support: Batch | Stream, steps: int | None) -> tuple[Any, int]:

@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import PyTree
 from numpy.typing import ArrayLike, NDArray
 
+from blur.inner_loop import train_on
 from blur.inner_loop import unroll as run_inner_steps
-from blur.rule import Batch, Genome, UpdateRule, make_batch
+from blur.rule import Batch, Episode, Genome, UpdateRule, make_batch
 from blur.tasks.arrays import check_lengths, checked_inputs, checked_targets, divisor
 
 DEFAULT_BATCH = 128
@@ -83,7 +84,7 @@ def train(
     batch_size: int | None = None,
     seed: int = 0,
 ) -> Model:
-    """Trains a fresh network with a genome on arrays.
+    """Trains a fresh network with a genome on arrays; see `predict_in_context` for rules that learn in context.
 
     Inputs are standardised: feature vectors feature by feature, images with one mean and one standard deviation for all
     pixels. The examples are shuffled anew in every epoch. Integer, boolean and string labels are classes, presented as
@@ -100,8 +101,13 @@ def train(
 
     Raises:
       ValueError: arrays that do not fit each other, are empty or not finite; sizes that are not positive; or training
-        diverged.
+        diverged; or a rule that learns in context.
     """
+    if rule.in_context:
+        raise ValueError(
+            f"{type(rule).__name__} learns in context, from all pairs at once and as they are, but training shuffles "
+            "and rescales them; use blur.predict_in_context(rule, genome, inputs, targets, queries, steps=…)"
+        )
     examples, labels = checked_inputs(inputs, "training data"), checked_targets(labels, "training data")
     check_lengths("training data", examples, labels)
     batch_size = min(DEFAULT_BATCH, len(examples)) if batch_size is None else batch_size
@@ -133,6 +139,53 @@ def predict(model: Model, inputs: ArrayLike) -> NDArray:
         return np.asarray(model.labels)[np.argmax(outputs, axis=-1), ...]
     values = model.targets.undo(outputs)
     return values[..., 0] if model.outputs == 1 else values
+
+
+def predict_in_context(
+    rule: UpdateRule,
+    genome: Genome,
+    inputs: ArrayLike,
+    targets: ArrayLike,
+    queries: ArrayLike,
+    *,
+    steps: int,
+) -> NDArray[np.float32]:
+    """What a rule that learns in context predicts for queries, after `steps` looks at one context of pairs.
+
+    All numbers are used as they are, in float32: they should be on the scale that the genome was meta-trained on, which
+    its card tells. A transformer of many features is as good on pairs of another scale as it happens to be.
+
+    Args:
+      rule: `LinearAttention`, `Transformer`, or any rule whose examples make one batch.
+      genome: its meta-parameters.
+      inputs: of the context, `[pairs, features]`.
+      targets: of the context, `[pairs]` or `[pairs, outputs]` floating-point numbers.
+      queries: `[queries, features]`.
+      steps: inner steps; of `LinearAttention` its layers, `load_genome(…).horizon` as in meta-training; of
+        `Transformer` 1.
+
+    Returns:
+      `[queries]` or `[queries, outputs]`, as the targets.
+
+    Raises:
+      ValueError: arrays that do not fit each other or the rule, are empty or not finite; `steps` is not positive; or a
+        prediction is not finite.
+    """
+    examples, values = checked_inputs(inputs, "context"), checked_targets(targets, "context")
+    check_lengths("context", examples, values)
+    if values.dtype.kind != "f" or steps < 1:
+        raise ValueError(
+            f"steps is {steps} and the targets are {values.dtype}; expected at least 1 and floating-point numbers"
+        )
+    context = make_batch(jnp.asarray(examples, jnp.float32), jnp.asarray(values, jnp.float32))
+    asked = jnp.asarray(checked_inputs(queries, "queries"), jnp.float32)
+    outputs = np.asarray(_in_context(rule, genome, context, asked, steps))
+    if not np.isfinite(outputs).all():
+        raise ValueError(
+            f"predictions are not finite after {steps} inner steps on inputs up to {np.abs(examples).max():.3g}; bring "
+            "them to the scale of the genome's meta-training, or take fewer steps"
+        )
+    return outputs if np.ndim(targets) == 2 else outputs[:, 0]
 
 
 def predict_outputs(model: Model, inputs: ArrayLike) -> NDArray[np.float32]:
@@ -217,6 +270,12 @@ def _shuffled_epochs(generator: np.random.Generator, examples: int, count: int) 
 @partial(jax.jit, static_argnames="rule")
 def _learn(rule: UpdateRule, genome: Genome, state: PyTree, support: Batch) -> PyTree:
     return run_inner_steps(rule, genome, state, support)[0]
+
+
+@partial(jax.jit, static_argnames=("rule", "steps"))
+def _in_context(rule: UpdateRule, genome: Genome, context: Batch, queries: jax.Array, steps: int) -> jax.Array:
+    state = train_on(rule, genome, jax.random.key(0), Episode(context, context, steps=steps))
+    return rule.predict(genome, state, queries)
 
 
 @partial(jax.jit, static_argnames="rule")

@@ -31,22 +31,32 @@ def plot_curves(records: Sequence[Record], path: str | Path) -> Path:
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
+    draw_curves(axes, records)
+    axes.set_xlabel("inner steps (baselines: solid with batch normalisation, dashed without)", color=GREY)
+    _titles(axes, _metric_title(records[0]), str(records[0].condition))
+    _label_ends(axes, records)
+    return save_png(figure, path)
+
+
+def draw_curves(axes: Axes, records: Sequence[Record]) -> None:
+    """Draws the learning curves of one condition without titles and labels."""
     for record, colour in zip(records, colours(records), strict=True):
         mean, steps = _floats(record.curve_mean), np.arange(1, len(record.curve_mean) + 1)
         low, high = map(_floats, record.curve_ci95)
-        plain = record.kind == "baseline" and "+bn" not in record.learner
         width = 2.6 if record.kind == "learner" else 1.4
-        axes.plot(steps, mean, color=colour, linewidth=width, linestyle=(0, (4, 2)) if plain else "-", marker="")
-        axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(steps, mean, color=colour, linewidth=width, linestyle=(0, (4, 2)) if is_dashed(record) else "-")
+        opacity = 0.2 if record.kind == "learner" else 0.08
+        axes.fill_between(steps, low, high, color=colour, alpha=opacity, linewidth=0)
     if records[0].metric == "loss":
         axes.set_yscale("log")
     axes.set_xlim(1 if records[0].unroll > 1 else 0, records[0].unroll)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("inner steps (baselines: solid with batch normalisation, dashed without)", color=GREY)
     tidy(axes)
-    _titles(axes, _metric_title(records[0]), str(records[0].condition))
-    _label_ends(axes, records)
-    return save_png(figure, path)
+
+
+def is_dashed(record: Record) -> bool:
+    """Whether its curve is: baselines without batch normalisation."""
+    return record.kind == "baseline" and "+bn" not in record.learner
 
 
 def plot_comparison(records: Sequence[Record], path: str | Path) -> Path:
@@ -65,6 +75,11 @@ def colours(records: Sequence[Record]) -> list[str]:
         else OPTIMIZER_COLOURS.get(record.learner.split("+")[0].split()[0], OTHER_COLOUR)
         for record in records
     ]
+
+
+def literal(text: str) -> str:
+    """The text for matplotlib, which would set what stands between dollars as mathematics."""
+    return text.replace("$", r"\$")
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:
@@ -90,7 +105,7 @@ def _label_ends(axes: Axes, records: Sequence[Record]) -> None:
     ends = [to_axes.transform((record.unroll, _floats(record.curve_mean)[-1]))[1] for record, _ in labelled]
     for (record, colour), end, place in zip(labelled, ends, spread(ends, 0.05), strict=True):
         axes.annotate(
-            f"{record.learner}  {record.curve_mean[-1]:.3f}",
+            literal(f"{record.learner}  {record.curve_mean[-1]:.3f}"),
             xy=(1, end),
             xytext=(1.05, place),
             xycoords="axes fraction",
@@ -117,7 +132,7 @@ def _points(records: Sequence[Record]) -> Figure:
         axes.plot([low, high], [row, row], color=colour, linewidth=3, alpha=0.5, solid_capstyle="round")
         axes.plot(mean, row, "o", color=colour, markersize=8 if record.kind == "learner" else 6)
         axes.annotate(f"{mean:.3f}", (high, row), xytext=(7, 0), textcoords="offset points", va="center", fontsize=9)
-    axes.set_yticks(range(len(pairs)), [record.learner for record, _ in pairs])
+    axes.set_yticks(range(len(pairs)), [literal(record.learner) for record, _ in pairs])
     for label, (record, colour) in zip(axes.get_yticklabels(), pairs, strict=True):
         label.set(color=colour, fontweight="bold" if record.kind == "learner" else "normal")
     axes.tick_params(axis="y", length=0)
@@ -134,7 +149,7 @@ def _heat_map(records: Sequence[Record]) -> Figure:
     cells = {(record.learner, record.condition): record for record in records}
     figure = Figure(figsize=(3 + 1.25 * len(conditions), 2 + 0.36 * len(names)), layout="constrained")
     axes = figure.add_subplot()
-    differences = np.array([[_advantage(cells.get((name, c))) for c in conditions] for name in names])
+    differences = np.array([[advantage(cells.get((name, c))) for c in conditions] for name in names])
     limit = max(float(np.nanmax(np.abs(differences), initial=0.0)), 1e-9)
     image = axes.imshow(np.ma.masked_invalid(differences), cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto")
     for row, name in enumerate(names):
@@ -146,8 +161,8 @@ def _heat_map(records: Sequence[Record]) -> Figure:
             axes.text(
                 column, row, text + mark, ha="center", va="center", fontsize=8, color="white" if dark else "black"
             )
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xticks(range(len(conditions)), [textwrap.fill(str(c), 16) for c in conditions], fontsize=8)
+    axes.set_yticks(range(len(names)), list(map(literal, names)))
+    axes.set_xticks(range(len(conditions)), [literal(textwrap.fill(str(c), 16)) for c in conditions], fontsize=8)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -158,7 +173,7 @@ def _heat_map(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def _advantage(record: Record | None) -> float:
+def advantage(record: Record | None) -> float:
     """How much better than the best baseline: in accuracy, or as log₁₀ of the quotient of losses."""
     if record is None or record.curve_mean[-1] is None or record.paired_difference_mean is None:
         return float("nan")
@@ -173,7 +188,7 @@ def _metric_title(record: Record) -> str:
 
 def _titles(axes: Axes, title: str, subtitle: str) -> None:
     axes.set_title(title, loc="left", fontsize=12, pad=22)
-    axes.annotate(subtitle, (0, 1), (0, 6), "axes fraction", "offset points", color=GREY, fontsize=9)
+    axes.annotate(literal(subtitle), (0, 1), (0, 6), "axes fraction", "offset points", color=GREY, fontsize=9)
 
 
 def tidy(axes: Axes, grid: Literal["x", "y"] = "y") -> None:

@@ -5,44 +5,69 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from blur.evaluation.plan import EvaluationPlan
-from blur.evaluation.records import Ends, Record
+from blur.evaluation.plan import EvaluationPlan, Learner
+from blur.evaluation.records import Record, Verdict, by_condition, ranked
 from blur.files import write_file
+from blur.html_report import html_report
 from blur.plotting import plot_comparison, plot_curves
+from blur.summary import MARKS, describe_tuning, difference, score, summary_markdown, summary_table
 
-SYMBOLS = {"better": "[green]▲[/]", "worse": "[red]▼[/]", "equal": "="}
+COLOURS = {"better": "green", "worse": "red"}
 
 
-def write_results(records: Sequence[Record], plan: EvaluationPlan, folder: str | Path) -> list[Path]:
-    """Writes `plan.json`, `results.json`, `results.csv`, a figure of learning curves per condition and a comparison.
+def write_results(
+    records: Sequence[Record],
+    plans: EvaluationPlan | Sequence[EvaluationPlan],
+    folder: str | Path,
+    learners: Sequence[Learner] = (),
+) -> list[Path]:
+    """Writes the tables (see `write_tables`), `report.html`, a figure per condition and a comparison.
 
     Each file appears whole or not at all.
 
+    Args:
+      records: of one condition after the other, as `evaluate` returns them.
+      plans: what was compared.
+      folder: where to.
+      learners: those whose genomes the report shows.
+
     Returns:
-      The files, in that order.
+      The files.
+
+    Raises:
+      ValueError: there are no records.
+    """
+    folder = Path(folder)
+    plans = (plans,) if isinstance(plans, EvaluationPlan) else plans
+    tables = write_tables(records, plans, folder)
+    report = write_file(folder / "report.html", html_report(records, plans, learners))
+    curves = [plot_curves(group, folder / f"curves_{condition_slug(group[0])}.png") for group in by_condition(records)]
+    return [*tables, report, *curves, plot_comparison(records, folder / "comparison.png")]
+
+
+def write_tables(records: Sequence[Record], plans: Sequence[EvaluationPlan], folder: Path) -> list[Path]:
+    """Writes `plan.json` (a list of plans), `results.json`, `results.csv` and `summary.md`; these are quick to write.
 
     Raises:
       ValueError: there are no records.
     """
     if not records:
         raise ValueError("there are no records to write; expected those of an evaluation")
-    folder = Path(folder)
-    files = [
-        write_file(folder / "plan.json", to_json(dataclasses.asdict(plan))),
+    return [
+        write_file(folder / "plan.json", to_json([dataclasses.asdict(plan) for plan in plans])),
         write_file(folder / "results.json", to_json([dataclasses.asdict(record) for record in records])),
         write_file(folder / "results.csv", to_csv(records)),
+        write_file(folder / "summary.md", summary_markdown(records)),
     ]
-    curves = [plot_curves(group, folder / f"curves_{condition_slug(group[0])}.png") for group in by_condition(records)]
-    return [*files, *curves, plot_comparison(records, folder / "comparison.png")]
 
 
 def to_json(value: Any) -> str:
@@ -60,12 +85,6 @@ def to_csv(records: Sequence[Record]) -> str:
     return text.getvalue()
 
 
-def by_condition(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """The records of each condition; those of one condition are neighbours."""
-    for _, group in itertools.groupby(records, key=lambda record: record.condition):
-        yield list(group)
-
-
 def condition_slug(record: Record) -> str:
     """The condition as a part of a file's name."""
     size = "" if record.resolution is None else f"_{record.resolution}px"
@@ -74,21 +93,24 @@ def condition_slug(record: Record) -> str:
 
 
 def print_results(records: Sequence[Record], console: Console | None = None) -> None:
-    """Prints, for each condition, who wins, what every learner costs, and how each compares with every baseline."""
+    """Prints who wins, what every learner costs, how each compares with every baseline; of all conditions a summary."""
     console = console or Console()
-    for group in by_condition(records):
+    groups = list(by_condition(records))
+    for group in groups:
         console.print(results_table(group))
         console.print(details_table(group))
         for record in group:
             if record.kind == "learner":
                 console.print(summary(record))
+    if len(groups) > 1:
+        console.print(summary_table(records))
 
 
 def results_table(records: Sequence[Record]) -> Table:
     """The learners of one condition, best first, and who is better than the best baseline; 80 columns wide at most."""
     first = records[0]
     table = Table(
-        title=str(first.condition),
+        title=escape(str(first.condition)),
         caption=f"[…] 95 % intervals over the same {first.episodes} test episodes. Difference: paired, to "
         f"{first.best_baseline}, the baseline that was best on validation. ▲ better, ▼ worse, = neither.",
     )
@@ -115,18 +137,8 @@ def details_table(records: Sequence[Record]) -> Table:
 
 def summary(record: Record) -> str:
     """How a learner compares with every baseline, in rich's markup."""
-    against = ", ".join(f"{SYMBOLS[verdict]} {name}" for name, verdict in record.verdicts.items())
-    return f"[bold]{record.learner}[/] against each baseline: {against}"
-
-
-def ranked(records: Iterable[Record]) -> list[Record]:
-    """Best mean first; learners without a mean, having diverged, last."""
-
-    def rank(record: Record) -> tuple[bool, float]:
-        mean = record.accuracy_mean if record.metric == "accuracy" else record.loss_mean
-        return mean is None, (mean or 0.0) * (-1 if record.metric == "accuracy" else 1)
-
-    return sorted(records, key=rank)
+    against = ", ".join(f"{_mark(verdict)} {name}" for name, verdict in record.verdicts.items())
+    return f"[bold]{escape(record.learner)}[/] against each baseline: {against}"
 
 
 def _style(record: Record) -> str | None:
@@ -134,45 +146,25 @@ def _style(record: Record) -> str | None:
 
 
 def _result_cells(record: Record) -> Iterator[str]:
-    yield record.learner
-    if record.metric == "accuracy":
-        yield _estimate(record.accuracy_mean, record.accuracy_ci95, ".4f", ".3f")
-        signed = ("+.4f", "+.3f")
-    else:
-        yield _estimate(record.loss_mean, record.loss_ci95, ".4g", ".3g")
-        signed = ("+.4g", "+.3g")
+    yield escape(record.learner)
+    yield escape(score(record))
     if record.learner == record.best_baseline:
         yield from ("best baseline", "")
     else:
-        yield _estimate(record.paired_difference_mean, record.paired_difference_ci95, *signed)
-        yield SYMBOLS[record.verdict]
+        yield escape(difference(record))
+        yield _mark(record.verdict)
 
 
 def _detail_cells(record: Record) -> Iterator[str]:
-    yield record.learner
+    yield escape(record.learner)
     yield "" if record.parameters is None else f"{record.parameters:,}"
     yield f"{1e6 * record.seconds_per_step:,.0f}"
     yield "" if record.tuning is None else describe_tuning(record.tuning)
 
 
-def describe_tuning(tuning: dict[str, Any]) -> str:
-    """The winning hyper-parameters in a few words."""
-    best = tuning["best"]
-    words = [f"rate {best['learning_rate']:.3g}" + " decayed" * (best["decay"] > 0)]
-    words += [f"momentum {best['momentum']:.3g}"] if "momentum" in best else []
-    words += [f"output scale {best['output_scale']:.3g}"]
-    words += [f"bias scale {best['bias_scale']:.3g}"] if "bias_scale" in best else []
-    words += [f"still at the grid's edge: {', '.join(tuning['at_edge'])}"] if tuning["at_edge"] else []
-    return ", ".join(words)
-
-
-def _estimate(mean: float | None, ends: Ends | None, mean_form: str, end_form: str) -> str:
-    """A mean with its interval, in rich's markup."""
-    if mean is None:
-        return "diverged"
-    if ends is None or ends[0] is None or ends[1] is None:
-        return format(mean, mean_form)
-    return f"{mean:{mean_form}} \\[{ends[0]:{end_form}}, {ends[1]:{end_form}}]"
+def _mark(verdict: Verdict) -> str:
+    """The verdict's mark in its colour, in rich's markup."""
+    return f"[{COLOURS[verdict]}]{MARKS[verdict]}[/]" if verdict in COLOURS else MARKS[verdict]
 
 
 def _csv_row(record: Record) -> dict[str, Any]:

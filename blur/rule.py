@@ -110,6 +110,11 @@ class UpdateRule(abc.ABC):
         """The most inner steps that a state has room for; None for any number."""
         return None
 
+    @property
+    def in_context(self) -> bool:
+        """Whether it learns from one context, all of whose examples it reads in every inner step."""
+        return False
+
     @abc.abstractmethod
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """A random genome (the only one, where nothing is random)."""

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from report_toys import RECORDS
 from sklearn.datasets import load_digits
 
 from blur import cli
 from blur.cli import COMMANDS, EXIT_ERROR, EXIT_INTERRUPTED, main
 from blur.commands import evaluate as evaluate_command
 from blur.commands import meta_train as meta_train_command
+from blur.evaluation.presets import PRESETS
+from blur.evaluation.records import Record
 from blur.genome_io import load_genome, save_genome
 from blur.meta import MetaTraining, MetaTrainResult, Setting
 from blur.original import OriginalNetwork
+from blur.rules.attention import LinearAttention
 from blur.rules.bidirectional import Bidirectional
 from blur.rules.gradient import OptaxMLP
 
@@ -183,6 +189,25 @@ def test_meta_train_starts_from_a_genome(tmp_path: Path, adam: Path, runs: list,
         assert "only --hidden goes with it" in error_of([*command, "--states", states], capsys)
 
 
+def test_attention_is_meta_trained_further_on_its_task(tmp_path: Path, runs: list) -> None:
+    rule = LinearAttention(10)
+    file = save_genome(tmp_path / "attention.safetensors", rule, rule.init_genome(jax.random.key(0)))
+    options = ["--init", str(file), "--unroll", "1", "--batch-size", "10", "--out", str(tmp_path / "run")]
+    assert main(["meta-train", "in_context_regression", *options]) == 0
+    [setting] = runs[0][0]
+    assert (setting.rule, setting.unroll, setting.batch_size) == (rule, 1, 10)
+    episode = setting.sample(jax.random.key(0))
+    assert episode.steps == 1
+    assert episode.support.inputs.shape == (10, 10)
+    assert episode.query.inputs.shape == (100, 10)
+
+
+def test_attention_is_not_trained_but_shown_a_context(tmp_path: Path, capsys: Capture) -> None:
+    np.savez(tmp_path / "d.npz", x=np.ones((20, 10)), y=np.ones(20))
+    options = ["--data", str(tmp_path / "d.npz"), "--out", str(tmp_path / "m.safetensors")]
+    assert "learns in context" in error_of(["train", "linear_attention_1", *options], capsys)
+
+
 def test_hidden_layers_of_the_default_width_count_if_they_were_asked_for(
     tmp_path: Path, adam: Path, runs: list, capsys: Capture
 ) -> None:
@@ -212,13 +237,65 @@ def test_evaluate_passes_its_options_on(
     renamed = adam.rename(tmp_path / "mine.safetensors")
     options = "--task mnist --resolution 28 --hidden 64 --unroll 10 50 --baselines sgd adam --episodes 100"
     assert main(["evaluate", str(renamed), *options.split(), "--out", str(tmp_path / "out")]) == 0
-    [learner], plan, out = calls[0]
+    [learner], [plan], out = calls[0]
     assert (learner.name, learner.rule) == ("mine", OptaxMLP(hidden=(16,), optimizer="adam"))
     assert (plan.tasks, plan.resolutions, plan.hidden, plan.unrolls) == (("mnist",), (28,), (64,), (10, 50))
     assert (plan.baselines, plan.episodes, out) == (("sgd", "adam"), 100, tmp_path / "out")
     genome = renamed.rename(tmp_path / "genome.safetensors")
     assert evaluate_command.read_learner(str(genome)).name == tmp_path.name
     assert "no genome was given" in error_of(["evaluate", "--out", "x"], capsys)
+
+
+def test_a_preset_takes_options_that_are_no_axes(
+    adam: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
+) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(evaluate_command, "compare", lambda *arguments: calls.append(arguments))
+    command = ["evaluate", str(adam), "--out", str(tmp_path / "out"), "--preset", "zoo"]
+    assert main(command) == 0
+    assert calls[0][1] == PRESETS["zoo"].plans
+    options = "--episodes 3 --tuning_episodes 4 --seed 5 --baseline-sizes width synapses --data-dir d"
+    assert main([*command, *options.split()]) == 0
+    fields = {"episodes": 3, "tuning_episodes": 4, "seed": 5, "baseline_sizes": ("width", "synapses"), "data_dir": "d"}
+    assert calls[1][1] == tuple(dataclasses.replace(plan, **fields) for plan in PRESETS["zoo"].plans)
+    capsys.readouterr()
+    message = error_of([*command, "--batch-size", "128", "--task", "digits"], capsys)  # even if they are the defaults
+    assert "--preset zoo decides --task and --batch-size itself" in message
+    assert "--preset is 'zo'; did you mean 'zoo'?" in error_of([*command[:-1], "zo"], capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_presets_are_in_the_help(capsys: Capture) -> None:
+    assert main(["evaluate", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"{name}:" in shown for name in PRESETS)
+
+
+def test_an_interrupted_evaluation_leaves_what_is_finished(
+    tmp_path: Path, adam: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> Iterator[list[Record]]:
+        yield RECORDS
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate_command, "evaluate_conditions", interrupted)
+    out = tmp_path / "out"
+    assert main(["evaluate", str(adam), "--out", str(out)]) == EXIT_INTERRUPTED
+    assert len(json.loads((out / "results.json").read_text())) == len(RECORDS)
+    assert "learning_rate" in (out / "report.html").read_text()
+    assert str(out / "summary.md") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("sine_transformer", "a learner has no hidden layers to set"), ("linear_attention_1", "has no field 'hidden'")],
+)
+@pytest.mark.usefixtures("no_type_checks")
+def test_rules_whose_layers_cannot_be_set_are_one_line(
+    name: str, message: str, tmp_path: Path, capsys: Capture
+) -> None:
+    assert message in error_of(["evaluate", name, "--out", str(tmp_path / "out")], capsys)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

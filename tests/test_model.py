@@ -11,10 +11,13 @@ import pytest
 from sklearn.datasets import load_digits
 
 from blur import model as model_module
+from blur.genome_io import load_genome
 from blur.inner_loop import unroll
-from blur.model import predict, predict_outputs, train
+from blur.model import predict, predict_in_context, predict_outputs, train
 from blur.rule import make_batch
+from blur.rules.attention import LinearAttention
 from blur.rules.gradient import OptaxMLP
+from blur.rules.transformer import Attend, Perceptron, Transformer
 
 ADAM = OptaxMLP(hidden=(32,), optimizer="adam")
 GENOME = {**ADAM.init_genome(jax.random.key(0)), "learning_rate": jnp.asarray(1e-2)}
@@ -146,6 +149,47 @@ def test_prediction_names_the_expected_shape() -> None:
     model = train(ADAM, GENOME, inputs, classes, unroll=2)
     with pytest.raises(ValueError, match=r"shape \(4, 3\), expected \('examples', 2\) or \(2,\)"):
         predict(model, np.zeros((4, 3)))
+
+
+@pytest.mark.parametrize(
+    "rule", [LinearAttention(3, 2), Transformer(3, 2, (Perceptron(4), Attend("softmax")))], ids=type
+)
+def test_rules_that_learn_in_context_predict_from_one_context(rule) -> None:
+    generator, genome = np.random.default_rng(0), rule.init_genome(jax.random.key(0))
+    x, y, queries = (generator.normal(size=shape) for shape in ((6, 3), (6, 2), (4, 3)))
+    context = make_batch(jnp.float32(x), jnp.float32(y))
+    state, _ = unroll(rule, genome, rule.init_state(genome, jax.random.key(0), context), context, 2)
+    measured = predict_in_context(rule, genome, x, y, queries, steps=2)
+    np.testing.assert_allclose(measured, rule.predict(genome, state, jnp.float32(queries)), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"learns in context.*use blur.predict_in_context\(rule"):
+        train(rule, genome, x, y)
+
+
+def test_the_shipped_attention_learns_a_linear_function_in_context() -> None:
+    file = load_genome("linear_attention_5")
+    generator = np.random.default_rng(0)
+    x, queries = generator.uniform(-0.5, 0.5, (20, 10)), generator.uniform(-0.5, 0.5, (99, 10))
+    weights = generator.normal(size=10)
+    predicted = predict_in_context(file.rule, file.genome, x, x @ weights, queries, steps=file.horizon)
+    assert predicted.shape == (99,)
+    assert np.mean((predicted - queries @ weights) ** 2) < 0.05 * np.var(queries @ weights)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"targets": np.zeros(6, int)}, "the targets are int64; expected at least 1 and floating-point"),
+        ({"targets": np.zeros(5)}, "6 inputs but 5 targets"),
+        ({"steps": 0}, "steps is 0"),
+        ({"queries": np.zeros((2, 4))}, r"queries have shape \(2, 4\).*3 inputs"),
+        ({"inputs": np.full((6, 3), 1e12), "steps": 9}, "not finite after 9 inner steps on inputs up to 1e\\+12"),
+    ],
+)
+def test_a_context_that_does_not_fit_is_named(changes: dict, message: str) -> None:
+    rule = LinearAttention(3)
+    arguments = {"inputs": np.ones((6, 3)), "targets": np.ones(6), "queries": np.ones((2, 3)), "steps": 1} | changes
+    with pytest.raises(ValueError, match=message):
+        predict_in_context(rule, rule.init_genome(jax.random.key(0)), **arguments)
 
 
 def test_divergence_is_an_error() -> None:

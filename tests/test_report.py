@@ -7,59 +7,16 @@ import dataclasses
 import io
 import json
 
+import numpy as np
 import pytest
+from report_toys import RECORDS, TUNING, make_record
 from rich.console import Console
 
-from blur.evaluation.plan import EvaluationPlan
-from blur.evaluation.records import Record, verdict
+from blur.evaluation.plan import EvaluationPlan, Learner
+from blur.evaluation.records import Record, ranked, verdict
 from blur.plotting import colours
-from blur.report import condition_slug, print_results, ranked, write_results
-
-TUNING = {"best": {"learning_rate": 0.3162, "output_scale": 0.1, "decay": 1.0}, "at_edge": [], "grid": []}
-
-
-def make_record(learner, mean, *, kind="baseline", difference=(-0.02, 0.02), metric="accuracy", **fields):
-    accuracy = metric == "accuracy"
-    verdicts = {"adam+bn": verdict(difference, metric)}
-    values = {
-        "learner": learner,
-        "kind": kind,
-        "task": "digits",
-        "resolution": None,
-        "hidden": (64, 64),
-        "network": (64, 64),
-        "unroll": 3,
-        "batch": 128,
-        "statistics": "support",
-        "episodes": 100,
-        "seed": 0,
-        "diverged": 0,
-        "metric": metric,
-        "accuracy_mean": mean if accuracy else None,
-        "accuracy_ci95": (mean - 0.01, mean + 0.01) if accuracy else None,
-        "loss_mean": mean,
-        "loss_ci95": (mean, mean),
-        "best_baseline": "adam+bn",
-        "paired_difference_mean": sum(difference) / 2,
-        "paired_difference_ci95": difference,
-        "verdict": verdicts["adam+bn"],
-        "verdicts": verdicts,
-        "differences_ci95": {"adam+bn": difference},
-        "parameters": 12345,
-        "flop_per_step": 1e6,
-        "seconds_per_step": 2e-4,
-        "tuning": TUNING if kind == "baseline" else None,
-        "curve_mean": (0.1, 0.2, mean),
-        "curve_ci95": ((0.1, 0.2, mean), (0.1, 0.2, mean)),
-    }
-    return Record(**{**values, **fields})
-
-
-RECORDS = [
-    make_record("blur", 0.9, kind="learner", difference=(0.01, 0.03)),
-    make_record("sgd", 0.7, difference=(-0.3, -0.1)),
-    make_record("adam+bn", 0.88, difference=(0.0, 0.0)),
-]
+from blur.report import condition_slug, print_results, write_results
+from blur.rules.gradient import OptaxMLP
 
 
 def printed(records, width=80):
@@ -68,20 +25,33 @@ def printed(records, width=80):
     return console.file.getvalue()
 
 
+TABLES = ["plan.json", "results.json", "results.csv", "summary.md"]
+
+
 def test_results_are_complete_and_read_back(tmp_path):
     other = [dataclasses.replace(record, task="a/b c.npz", resolution=28) for record in RECORDS]
-    files = write_results([*RECORDS, *other], EvaluationPlan(), tmp_path / "new")
+    learner = Learner("blur", OptaxMLP(), {"learning_rate": np.asarray(0.25)})
+    files = write_results([*RECORDS, *other], EvaluationPlan(), tmp_path / "new", [learner])
     names = [path.name for path in files]
-    assert names[:3] == ["plan.json", "results.json", "results.csv"]
-    assert names[3:] == ["curves_digits_h64-64_t3_b128.png", "curves_b-c_28px_h64-64_t3_b128.png", "comparison.png"]
+    pictures = ["curves_digits_h64-64_t3_b128.png", "curves_b-c_28px_h64-64_t3_b128.png", "comparison.png"]
+    assert names == [*TABLES, "report.html", *pictures]
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(names)
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in files[3:])
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in files[5:])
+    assert "learning_rate" in files[4].read_text()
     results = json.loads(files[1].read_text())
     assert results[0]["learner"] == "blur"
     assert results[0]["paired_difference_ci95"] == [0.01, 0.03]
     assert results[1]["tuning"]["best"]["learning_rate"] == 0.3162
     assert set(results[0]) == {field.name for field in dataclasses.fields(Record)}
-    assert json.loads(files[0].read_text())["episodes"] == 100
+    assert json.loads(files[0].read_text())[0]["episodes"] == 100
+
+
+def test_dollars_in_names_are_no_mathematics(tmp_path):
+    strange = make_record(r"a$\frac$b", 0.9, kind="learner", task=r"$\nope$.npz")
+    other = [dataclasses.replace(record, task="other") for record in (strange, RECORDS[2])]
+    records = [strange, dataclasses.replace(RECORDS[2], task=strange.task)]
+    for count, group in enumerate((records, [*records, *other])):
+        assert write_results(group, EvaluationPlan(), tmp_path / str(count))
 
 
 def test_csv_has_a_row_per_record_and_plain_cells(tmp_path):

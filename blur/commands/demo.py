@@ -73,5 +73,5 @@ class Demo:
             episodes=preset.episodes,
             tuning_episodes=preset.tuning_episodes,
         )
-        compare([Learner("blur", rule, result.genome)], plan, self.out / "evaluation")
+        compare([Learner("blur", rule, result.genome)], (plan,), self.out / "evaluation")
         print(f"{folder / 'genome.safetensors'}  (use it: blur train, blur evaluate; look at it: blur genome show)")

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import Any, cast
 
 import jax
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from blur.evaluation.baselines import Baseline, genome_of, make_baselines, tune_baseline, variants
-from blur.evaluation.cost import count_parameters, step_cost
+from blur.evaluation.cost import count_parameters, first_batch, step_cost
 from blur.evaluation.curves import Block, Play, make_play, make_sampler, play_all
 from blur.evaluation.plan import Condition, EvaluationPlan, Learner
 from blur.evaluation.records import Record, Scored, make_record
+from blur.evaluation.scores import Result, keep_scores, tree_digest
 from blur.evaluation.tuning import Metric, Tuned, cost
+from blur.genome_io import library_versions, rule_config
 from blur.network.normalisation import StatisticsRule
-from blur.rule import Episode, batch_spec
+from blur.rule import Batch, Episode, UpdateRule
 from blur.rules.resize import hidden_of, statistics_of, with_hidden, with_statistics
 from blur.tasks import ImageTask, make_task
 from blur.tasks.task import Task
@@ -48,24 +53,54 @@ def evaluate(
       ValueError: names that occur twice, a rule whose hidden layers cannot be set, or learners with different
         statistics or hidden layers while the plan leaves the choice to them.
     """
+    groups = evaluate_conditions(learners, (plan,), make_task=make_task, show_progress=show_progress)
+    return list(itertools.chain.from_iterable(groups))
+
+
+def evaluate_conditions(
+    learners: Sequence[Learner],
+    plans: Sequence[EvaluationPlan],
+    *,
+    folder: Path | None = None,
+    make_task: MakeTask = make_task,
+    show_progress: bool = True,
+) -> Generator[list[Record], None, None]:
+    """Does what `evaluate` does for one plan after the other, and yields the records of each condition.
+
+    Args:
+      folder: where the scores of every learner and baseline are kept; those that are there already, of the same rule,
+        genome, settings, data and versions of the libraries, are not computed again. None to keep nothing.
+
+    Raises:
+      ValueError: see `evaluate`.
+      TypeError: a rule whose scores should be kept is not made of parts in `blur.rules.RULES`.
+    """
+    todo = [entry for plan in plans for entry in _conditions(learners, plan)]
+    tasks_in = cache(partial(_task_loader, make_task))
+    players = sum(len(learners) + len(variants(plan)) for plan, _, _ in todo)
+    with _progress(show_progress) as progress:
+        bar = progress.add_task("evaluate", total=players)
+        for plan, condition, statistics in todo:
+            progress.update(bar, description=str(condition))
+            task = tasks_in(plan.data_dir)(condition.task, condition.resolution)
+            arena = _Arena.make(task, condition, plan, statistics, folder)
+            yield _compare(learners, arena, partial(progress.advance, bar))
+
+
+def _conditions(
+    learners: Sequence[Learner], plan: EvaluationPlan
+) -> list[tuple[EvaluationPlan, Condition, StatisticsRule]]:
+    """The conditions of a plan, with what the learners decide."""
     _check_names(learners, plan)
     statistics = plan.statistics or _common_statistics(learners)
-    task_of = _task_loader(make_task, plan.data_dir)
-    conditions = plan.conditions(_common_hidden(learners, plan))
-    players = len(learners) + 2 * len(plan.baselines) * len(plan.baseline_sizes)
-    records = []
-    with _progress(show_progress) as progress:
-        bar = progress.add_task("evaluate", total=len(conditions) * players)
-        for condition in conditions:
-            progress.update(bar, description=str(condition))
-            arena = _Arena.make(task_of(condition.task, condition.resolution), condition, plan, statistics)
-            records += _compare(learners, arena, partial(progress.advance, bar))
-    return records
+    return [(plan, condition, statistics) for condition in plan.conditions(_common_hidden(learners, plan))]
 
 
 def _common_hidden(learners: Sequence[Learner], plan: EvaluationPlan) -> tuple[int, ...]:
     """Widths of the hidden layers that all learners share; one of 64 where there is no learner to ask."""
     found = set[tuple[int, ...]]().union(*(hidden_of(learner.rule) for learner in learners))
+    if any(not isinstance(hidden, tuple) for hidden in found):
+        raise ValueError("a learner has no hidden layers to set; expected rules such as Bidirectional and OptaxMLP")
     if len(found) > 1 and not (plan.hidden and plan.depths):
         networks = " and ".join("-".join(map(str, hidden)) or "none" for hidden in sorted(found))
         raise ValueError(f"the learners' hidden layers are {networks}; choose those for all by hidden= and depths=")
@@ -105,15 +140,35 @@ class _Arena:
     statistics: StatisticsRule
     validation: Callable[[int], Block]
     test: Callable[[int], Block]
+    folder: Path | None
 
     @classmethod
-    def make(cls, task: Task, condition: Condition, plan: EvaluationPlan, statistics: StatisticsRule) -> _Arena:
+    def make(
+        cls,
+        task: Task,
+        condition: Condition,
+        plan: EvaluationPlan,
+        statistics: StatisticsRule,
+        folder: Path | None = None,
+    ) -> _Arena:
         sampler = partial(make_sampler, task, plan.seed, unroll=condition.unroll, batch_size=condition.batch_size)
-        return cls(task, condition, plan, statistics, sampler(split="validation"), sampler(split="test"))
+        return cls(task, condition, plan, statistics, sampler(split="validation"), sampler(split="test"), folder)
 
     @property
     def metric(self) -> Metric:
         return "accuracy" if self.task.kind == "classification" else "loss"
+
+    @cached_property
+    def data(self) -> str:
+        """What the task's arrays hold."""
+        return tree_digest(self.task)
+
+    @cached_property
+    def spec(self) -> Batch:
+        """Shapes and dtypes of a support batch; nothing is computed."""
+        unroll, batch_size = self.condition.unroll, self.condition.batch_size
+        sample = partial(self.task.sample, unroll=unroll, batch_size=batch_size, split="validation")
+        return jax.eval_shape(lambda key: first_batch(sample(key)), jax.random.key(0))
 
     @cached_property
     def episode(self) -> Episode:
@@ -123,13 +178,12 @@ class _Arena:
 
 def _compare(learners: Sequence[Learner], arena: _Arena, advance: Callable[[], None]) -> list[Record]:
     """The records of one condition, learners first."""
-    resized = [_resized(learner, arena) for learner in learners]
-    entries = [_score(learner, make_play(learner.rule, arena.task.kind), arena, advance) for learner in resized]
+    entries = [_score_learner(learner, arena, advance) for learner in learners]
     synapses = max((entry.parameters for entry in entries if entry.parameters is not None), default=None)
     baselines = [
-        _tune_and_score(baseline, arena, advance)
+        _score_baseline(baseline, arena, advance)
         for baseline in make_baselines(
-            arena.plan, arena.condition, batch_spec(arena.episode), arena.task.kind, synapses, arena.statistics
+            arena.plan, arena.condition, arena.spec, arena.task.kind, synapses, arena.statistics
         )
     ]
     best, _ = min(baselines, key=lambda pair: cost(pair[1].best, arena.metric))
@@ -145,26 +199,54 @@ def _compare(learners: Sequence[Learner], arena: _Arena, advance: Callable[[], N
     return [*(finish(entry, None) for entry in entries), *(finish(entry, tuned) for entry, tuned in baselines)]
 
 
-def _resized(learner: Learner, arena: _Arena) -> Learner:
+def _score_learner(learner: Learner, arena: _Arena, advance: Callable[[], None]) -> Scored:
     rule = with_statistics(with_hidden(learner.rule, arena.condition.hidden), arena.statistics)
-    return learner._replace(rule=rule)
+    resized = learner._replace(rule=rule)
+
+    def score() -> Result:
+        return _score(resized, make_play(rule, arena.task.kind), arena), None
+
+    scored, _ = _kept(score, arena, rule, {"genome": tree_digest(learner.genome)})
+    advance()
+    return dataclasses.replace(scored, name=learner.name)
 
 
-def _tune_and_score(baseline: Baseline, arena: _Arena, advance: Callable[[], None]) -> tuple[Scored, Tuned]:
-    play = make_play(baseline.rule, arena.task.kind)
-    tuned = tune_baseline(baseline, play, arena.validation, arena.metric, arena.plan.tuning_episodes)
-    learner = Learner(baseline.name, baseline.rule, genome_of(tuned.best.point, baseline.rule))
-    return _score(learner, play, arena, advance), tuned
+def _score_baseline(baseline: Baseline, arena: _Arena, advance: Callable[[], None]) -> tuple[Scored, Tuned]:
+    def tune_and_score() -> Result:
+        play = make_play(baseline.rule, arena.task.kind)
+        tuned = tune_baseline(baseline, play, arena.validation, arena.metric, arena.plan.tuning_episodes)
+        learner = Learner(baseline.name, baseline.rule, genome_of(tuned.best.point, baseline.rule))
+        return _score(learner, play, arena), tuned
+
+    tuning = {"grid": baseline.grid, "tuning_episodes": arena.plan.tuning_episodes}
+    scored, tuned = _kept(tune_and_score, arena, baseline.rule, tuning)
+    advance()
+    return scored, cast(Tuned, tuned)
 
 
-def _score(learner: Learner, play: Play, arena: _Arena, advance: Callable[[], None]) -> Scored:
+def _score(learner: Learner, play: Play, arena: _Arena) -> Scored:
     """Plays the test episodes."""
     (curves,) = play_all(play, [learner.genome], arena.test, arena.plan.episodes)
-    parameters = count_parameters(learner.rule, learner.genome, batch_spec(arena.episode))
+    parameters = count_parameters(learner.rule, learner.genome, arena.spec)
     step = step_cost(learner.rule, learner.genome, arena.episode)
-    advance()
     network = getattr(learner.rule, "hidden", arena.condition.hidden)
     return Scored(learner.name, network, curves, parameters, step)
+
+
+def _kept(compute: Callable[[], Result], arena: _Arena, rule: UpdateRule, of: Mapping[str, Any]) -> Result:
+    """The scores in the arena's folder, or else what `compute` returns; everything that decides them is their key."""
+    if arena.folder is None:
+        return compute()
+    key = {
+        "versions": library_versions(),
+        "condition": arena.condition._asdict(),
+        "data": arena.data,
+        "seed": arena.plan.seed,
+        "episodes": arena.plan.episodes,
+        "rule": rule_config(rule),
+        **of,
+    }
+    return keep_scores(arena.folder, key, compute)
 
 
 def _check_names(learners: Sequence[Learner], plan: EvaluationPlan) -> None:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Key
 
 from blur.inner_loop import train_on, unroll
 from blur.rule import Batch, Episode, Genome, UpdateRule, batch_spec
-from blur.rules.attention import LinearAttention
+from blur.rules.attention import LinearAttention, present
 from blur.rules.transformer import Transformer
 from blur.tasks.task import Split, Task
 
@@ -84,13 +84,19 @@ def spectra_by_layer(
 ) -> Float[Array, "tasks layers_and_end inputs"]:
     """Eigenvalues, ascending, of H = Σ_i w_i x_i x_iᵀ / Σ w of the context before each layer and after the last."""
 
-    def spectrum(state: object) -> Array:
-        x = state.context[:, : rule.inputs]  # type: ignore[attr-defined]
-        return jnp.linalg.eigvalsh((state.weight[:, None] * x).T @ x)  # type: ignore[attr-defined]
+    def spectrum(context: Array, weight: Array) -> Array:
+        x = context[:, : rule.inputs]
+        return jnp.linalg.eigvalsh((weight[:, None] * x).T @ x)
 
     def spectra(episode: Episode) -> Array:
-        state = rule.init_state(genome, KEY, batch_spec(episode))
-        return unroll(rule, genome, state, episode.support, (episode.steps or 0) + 1, observe=spectrum)[1]
+        support = cast(Batch, episode.support)
+        start = rule.init_state(genome, KEY, batch_spec(episode))
+        state, before = unroll(
+            rule, genome, start, support, episode.steps, observe=lambda state: spectrum(state.context, state.weight)
+        )
+        tokens = jnp.concatenate(present(support.weight, support.inputs, support.targets), axis=-1)
+        after = spectrum(tokens @ rule.fast_weights(genome, state), state.weight)
+        return jnp.concatenate([before, after[None]])
 
     return jax.vmap(spectra)(tasks)
 
@@ -189,6 +195,7 @@ def interpolate(rule: LinearAttention, trained: Genome, constructed: Genome) -> 
     """The genome half-way between a trained and a constructed one: (KᵀQ/m + KᵀQ')/2 and (m PV + PV')/2.
 
     m is the mean of the first `inputs` diagonal entries of the trained KᵀQ: the scale that both share arbitrarily.
+    Where the rule has a W_0, it is the mean of both.
 
     Raises:
       ValueError: a genome has several heads or layers, or the rule has keys of another size than tokens.
@@ -198,7 +205,8 @@ def interpolate(rule: LinearAttention, trained: Genome, constructed: Genome) -> 
     first, second = products(trained), products(constructed)
     scale = jnp.mean(jnp.diagonal(first.scores)[: rule.inputs])
     one = jnp.eye(rule.width)[None]
-    return {
+    start = {"start": (trained["start"] + constructed["start"]) / 2} if rule.start else {}
+    return start | {
         "projection": (scale * first.values + second.values)[None] / 2,
         "value": one,
         "key": one,
@@ -213,6 +221,9 @@ def best_step_size(rule: UpdateRule, tasks: Episode, sizes: Float[np.ndarray, "s
       rule: its genome is `{"step_size": η}`, as that of `GradientDescentAttention`.
       tasks: to tune on.
       sizes: the grid, evenly spaced; once searched, it is searched again between the neighbours of the best.
+
+    Raises:
+      ValueError: the grid is empty, or every one of its sizes diverges.
     """
 
     def loss(size: Array) -> Array:
@@ -220,7 +231,10 @@ def best_step_size(rule: UpdateRule, tasks: Episode, sizes: Float[np.ndarray, "s
 
     search = jax.jit(lambda grid: jax.lax.map(loss, grid))
     for _ in range(2):
-        best = int(np.nanargmin(np.asarray(search(jnp.asarray(sizes, jnp.result_type(float))))))
+        losses = np.asarray(search(jnp.asarray(sizes, jnp.result_type(float))))
+        if not np.isfinite(losses).any():
+            raise ValueError(f"none of the {len(sizes)} step sizes has a finite loss; expected at least one that has")
+        best = int(np.nanargmin(losses))
         ends = sizes[max(best - 1, 0)], sizes[min(best + 1, len(sizes) - 1)]
         chosen, sizes = float(sizes[best]), np.linspace(*ends, len(sizes))
     return chosen

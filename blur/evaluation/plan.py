@@ -100,6 +100,12 @@ class Condition(NamedTuple):
     batch_size: int
 
     def __str__(self) -> str:
+        return f"{self.network_and_data}, {self.unroll} steps of {self.batch_size}"
+
+    @property
+    def network_and_data(self) -> str:
+        """Task, resolution and hidden layers in a few words; three layers of 64 and more are `3×64`."""
         size = "" if self.resolution is None else f" {self.resolution}×{self.resolution}"
-        hidden = "-".join(map(str, self.hidden))
-        return f"{self.task}{size}, hidden {hidden}, {self.unroll} steps of {self.batch_size}"
+        alike = len(self.hidden) > 2 and len(set(self.hidden)) == 1
+        hidden = f"{len(self.hidden)}×{self.hidden[0]}" if alike else "-".join(map(str, self.hidden)) or "none"
+        return f"{self.task}{size}, hidden {hidden}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -152,6 +153,22 @@ def make_record(
         curve_mean=tuple(map(finite_or_none, curve.mean(axis=0))),
         curve_ci95=(tuple(map(finite_or_none, low)), tuple(map(finite_or_none, high))),
     )
+
+
+def by_condition(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """The records of each condition; those of one condition are neighbours."""
+    for _, group in itertools.groupby(records, key=lambda record: record.condition):
+        yield list(group)
+
+
+def ranked(records: Iterable[Record]) -> list[Record]:
+    """Best mean first; learners without a mean, having diverged, last."""
+
+    def rank(record: Record) -> tuple[bool, float]:
+        mean = record.accuracy_mean if record.metric == "accuracy" else record.loss_mean
+        return mean is None, (mean or 0.0) * (-1 if record.metric == "accuracy" else 1)
+
+    return sorted(records, key=rank)
 
 
 def verdict(ends: Ends, metric: Metric, diverged: tuple[int, int] = (0, 0)) -> Verdict:

@@ -92,6 +92,26 @@ class Tuned:
             ],
         }
 
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> Tuned:
+        """The inverse of `to_json`; scores that were not finite are NaN."""
+
+        def score(value: float | None) -> float:
+            return math.nan if value is None else value
+
+        def trial(entry: Mapping[str, Any]) -> Trial:
+            point = {name: value for name, value in entry.items() if name not in ("accuracy", "loss", "episodes")}
+            return Trial(point, score(entry["accuracy"]), score(entry["loss"]), entry["episodes"])
+
+        best = Trial(
+            saved["best"],
+            score(saved["validation_accuracy"]),
+            score(saved["validation_loss"]),
+            saved["validation_episodes"],
+        )
+        trials = tuple(map(trial, saved["grid"]))
+        return cls(best, trials, saved["grid_extensions"], tuple(saved["at_edge"]))
+
 
 def tune(measure: Measure, grid: Grid, metric: Metric, episodes: int) -> Tuned:
     """Searches a grid by successive halving with common random numbers (Jamieson & Talwalkar 2016).

@@ -85,6 +85,7 @@ def everywhere(tree: PyTree, mesh: Mesh | None) -> PyTree:
     sharding = NamedSharding(mesh, P())
 
     def copies(leaf: Any) -> jax.Array:
+        leaf = jnp.asarray(leaf)  # a task's numbers may be Python's
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(copies(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
         values = np.asarray(leaf)

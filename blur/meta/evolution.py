@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, Key, PyTree
 
+from blur.genome_shapes import genome_shapes
 from blur.meta.devices import Axis, gathered, share
 from blur.meta.objective import Metrics, Objective, population_scores, summarise
 from blur.meta.optimiser import Optimiser
 from blur.meta.outer import Outer
-from blur.meta.setting import Setting, genome_shapes
+from blur.meta.setting import Setting
 from blur.rule import Genome, UpdateRule
 
 TRUNCATED = ("PersistentES", "NoiseReuseES")

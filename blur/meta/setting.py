@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import jax
 from jaxtyping import Array, Key
 
-from blur.rule import Episode, Genome, UpdateRule
+from blur.genome_shapes import check_same_genome, genome_shapes
+from blur.rule import Episode, UpdateRule
 from blur.tasks.task import Split, Task
 
 MOST_NUMBERS = 2**25
@@ -59,22 +60,6 @@ class Setting:
         return draw(key, unroll=self.unroll, batch_size=self.batch_size, split=split)
 
 
-def genome_shapes(rule: UpdateRule) -> Genome:
-    """Shapes and dtypes of a rule's genome: `jax.ShapeDtypeStruct`s in its structure."""
-    return jax.eval_shape(rule.init_genome, jax.random.key(0))
-
-
-def check_same_genome(expected: Genome, given: Genome, *, names: tuple[str, str]) -> None:
-    """Raises ValueError, naming the first leaf that differs, unless both genomes have the same leaves and shapes."""
-    first, second = (_shapes_by_path(genome) for genome in (expected, given))
-    for path in [*first, *second]:
-        if first.get(path) != second.get(path):
-            shapes = " and ".join(
-                f"{name} has {shapes.get(path, 'nothing')}" for name, shapes in zip(names, (first, second), strict=True)
-            )
-            raise ValueError(f"the genomes differ at {path or 'the root'}: {shapes}; expected the same genome in both")
-
-
 def check_settings(settings: Sequence[Setting]) -> None:
     """Raises ValueError unless there is a setting, and all of them share one genome's structure."""
     if not settings:
@@ -82,8 +67,3 @@ def check_settings(settings: Sequence[Setting]) -> None:
     shapes = [genome_shapes(setting.rule) for setting in settings]
     for number, other in enumerate(shapes[1:], start=1):
         check_same_genome(shapes[0], other, names=("setting 0", f"setting {number}"))
-
-
-def _shapes_by_path(genome: Genome) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree_util.tree_flatten_with_path(genome)[0]
-    return {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves}

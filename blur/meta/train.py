@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from blur.config import Known, to_config
+from blur.genome_shapes import check_same_genome, genome_shapes
 from blur.meta.chunk import compiled_chunk
 from blur.meta.config import MetaTraining, make_outer, run_size
 from blur.meta.devices import everywhere, training_mesh
@@ -28,7 +29,7 @@ from blur.meta.progress import ProgressMeter
 from blur.meta.run_folder import Record, RunFolder, history, plot_learning_curve
 from blur.meta.run_state import RunKeys, RunState, initial_run_state, run_keys
 from blur.meta.schedule import draw_settings, next_length, same_setting
-from blur.meta.setting import Setting, check_same_genome, check_settings, genome_shapes
+from blur.meta.setting import Setting, check_settings
 from blur.meta.validation import Kept, contenders, keep_best, validate_mixture
 from blur.rule import Genome
 from blur.tensor_file import flatten_tensors

@@ -12,7 +12,7 @@ from blur.rules.attention import LinearAttention
 from blur.rules.bidirectional import Bidirectional
 from blur.rules.constructed_attention import GradientDescentAttention
 from blur.rules.gradient import OptaxMLP
-from blur.rules.hebbian_attention import KeepResidual, PresentPairs, PresentTargets, prediction
+from blur.rules.hebbian_attention import KeepResidual, PresentPairs, PresentTargets, SumSynapses, prediction
 from blur.rules.transformer import Attend, Descend, Embed, Perceptron, Transformer
 from blur.rules.two_state_sgd import TwoStateSGD
 
@@ -54,6 +54,7 @@ _PARTS = (
     Perceptron,
     PresentPairs,
     PresentTargets,
+    SumSynapses,
     prediction,
 )
 

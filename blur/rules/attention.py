@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from blur.genome_shapes import check_same_genome, genome_shapes
 from blur.rule import Batch, Genome, UpdateRule
 
 Tokens = Float[Array, "tokens width"]
@@ -51,6 +52,9 @@ class LinearAttention(UpdateRule):
 
     The context is read anew in every step, through the layers before. On a stream of batches each layer therefore has
     a context of its own: the constructed genome then is gradient descent on minibatches.
+
+    Layers stay linear in a token, which is why all of them are one matrix. Clipping tokens between layers would end
+    that; `blur.rules.transformer.Transformer` has it (`clip`), with `tied` layers or without.
 
     Attributes:
       inputs: numbers of x.
@@ -92,6 +96,11 @@ class LinearAttention(UpdateRule):
         """The number of layers, if each has its own genome."""
         return self.layers
 
+    @property
+    def in_context(self) -> bool:
+        """Yes."""
+        return True
+
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """Random matrices; W_0 = 0."""
         size = self.key_size or self.width
@@ -109,9 +118,10 @@ class LinearAttention(UpdateRule):
         """No layer yet.
 
         Raises:
-          ValueError: the context is empty, or its sizes are not the genome's.
+          ValueError: the context is empty, its sizes or types are not the genome's, or the genome is not this rule's.
         """
-        self._check_context(genome, spec)
+        check_same_genome(genome_shapes(self), genome, names=("the rule's", "the one given"))
+        check_context(genome, spec, self.inputs, self.outputs)
         count, dtype = spec.inputs.shape[0], spec.inputs.dtype
         return AttentionState(
             jnp.eye(self.width, dtype=dtype),
@@ -121,9 +131,15 @@ class LinearAttention(UpdateRule):
         )
 
     def step(self, genome: Genome, state: AttentionState, batch: Batch) -> AttentionState:
-        """One more layer, over the context `batch` as the layers before it have left it."""
-        self._check_context(genome, batch)
-        tokens = jnp.concatenate([batch.inputs, batch.targets], axis=-1)
+        """One more layer, over the context `batch` as the layers before it have left it.
+
+        Raises:
+          ValueError: see `init_state`; or there is no further layer. Where the number of steps is not known because it
+            is being traced, and `unroll` did not count them, that gives NaN instead.
+        """
+        check_context(genome, batch, self.inputs, self.outputs)
+        self._check_depth(state.step + 1)
+        tokens = jnp.concatenate(present(batch.weight, batch.inputs, batch.targets), axis=-1)
 
         def deeper() -> tuple[Array, Array]:
             transform = self._last_layer(genome, state, state.transform)
@@ -139,7 +155,7 @@ class LinearAttention(UpdateRule):
         """−(y entries) of the queries (x, −W_0 x) after all layers.
 
         Raises:
-          ValueError: the queries' width is not the genome's.
+          ValueError: the queries' width is not the genome's, or there were more steps than layers.
         """
         check_queries(inputs, self.inputs)
         y = -inputs @ genome["start"].T if self.start else jnp.zeros((inputs.shape[0], self.outputs), inputs.dtype)
@@ -152,6 +168,7 @@ class LinearAttention(UpdateRule):
 
     def _last_layer(self, genome: Genome, state: AttentionState, tokens: Tokens) -> Tokens:
         """Tokens after the last layer's attention to its context."""
+        self._check_depth(state.step)
         update = self.damping * attend(self._layer(genome, state.step - 1), state.context, state.weight, tokens)
         if self.targets_only:
             update = update.at[:, : self.inputs].set(0)
@@ -164,13 +181,12 @@ class LinearAttention(UpdateRule):
             return matrices
         return jax.tree.map(lambda leaf: leaf.at[jnp.maximum(index, 0)].get(mode="fill", fill_value=jnp.nan), matrices)
 
-    def _check_context(self, genome: Genome, batch: Batch) -> None:
-        """Raises ValueError unless the batch is a context for this genome."""
-        check_context(batch, self.inputs, self.outputs)
-        if (width := genome["key"].shape[-1]) != self.width:
+    def _check_depth(self, steps: Int[Array, ""]) -> None:
+        """Raises ValueError if so many steps are more than there are layers, as far as that is known."""
+        if self.layers is not None and not isinstance(steps, jax.core.Tracer) and int(steps) > self.layers:
             raise ValueError(
-                f"the genome's matrices have width {width}, but tokens of inputs {batch.inputs.shape} and targets "
-                f"{batch.targets.shape} have width {self.width}"
+                f"{steps} inner steps, but the rule has {self.layers} layers of their own; expected no more steps than "
+                "layers, or a rule of layers=None"
             )
 
 
@@ -181,23 +197,36 @@ def check_sizes(**sizes: int | None) -> None:
             raise ValueError(f"{name} is {size}; expected at least 1")
 
 
-def check_context(batch: Batch, inputs: int, outputs: int) -> None:
-    """Raises ValueError unless the batch has at least one example, of these widths."""
-    shapes = (batch.inputs.shape, batch.targets.shape)
-    if (shapes[0][-1], shapes[1][-1]) != (inputs, outputs) or not shapes[0][0]:
+def check_context(genome: Genome, batch: Batch, inputs: int, outputs: int) -> None:
+    """Raises ValueError unless the batch has at least one example, all of these widths and of the genome's type."""
+    x, y, weight = (leaf.shape for leaf in batch)
+    count = x[:1]
+    if x != (*count, inputs) or y != (*count, outputs) or weight != count or 0 in count:
         raise ValueError(
-            f"the context has inputs {shapes[0]} and targets {shapes[1]}, but the genome's tokens have {inputs} + "
-            f"{outputs} numbers; expected [n, {inputs}] and [n, {outputs}] with n ≥ 1"
+            f"the context has inputs {x} and targets {y} with weights {weight}, but the genome's tokens have {inputs} "
+            f"+ {outputs} numbers; expected [n, {inputs}] and [n, {outputs}] with [n], n ≥ 1"
+        )
+    own = jnp.result_type(*jax.tree.leaves(genome))
+    types = [jnp.result_type(leaf.dtype) for leaf in batch]
+    if any(dtype != own for dtype in types):
+        raise ValueError(
+            f"the context has inputs, targets and weights of types {', '.join(map(str, types))}, but the genome is "
+            f"{own}; expected that type in all of them"
         )
 
 
 def check_queries(queries: Array, inputs: int) -> None:
-    """Raises ValueError unless the queries have this width."""
-    if queries.shape[-1] != inputs:
+    """Raises ValueError unless there is at least one query, and all have this width."""
+    if queries.ndim != 2 or queries.shape[1] != inputs or not len(queries):
         raise ValueError(
             f"the queries have shape {queries.shape}, but the genome is for {inputs} inputs; expected "
-            f"[queries, {inputs}]"
+            f"[queries, {inputs}] with at least one query"
         )
+
+
+def present(weight: Float[Array, "context"], *rows: Float[Array, "context _width"]) -> list[Array]:
+    """The rows, those of weight 0 replaced by zeros: what they hold, NaN included, then reaches nothing."""
+    return [jnp.where(weight[:, None] == 0, 0, row) for row in rows]
 
 
 def attend(

@@ -124,6 +124,11 @@ class GradientDescentAttention(UpdateRule):
         """See `LinearAttention.longest_life`."""
         return self.attention.longest_life
 
+    @property
+    def in_context(self) -> bool:
+        """Yes."""
+        return True
+
     def weights(self, genome: Genome) -> Genome:
         """The genome of `attention` that these numbers stand for."""
         if self.plus_plus:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
@@ -62,6 +63,26 @@ class PresentTargets(Phase):
 
 
 @dataclasses.dataclass(frozen=True)
+class SumSynapses(Phase):
+    """Reads with the sum of all steps' synapses: where x stays, r ← r + w_tᵀ x layer by layer is r + (Σ_t w_t)ᵀ x.
+
+    Owns the state field `written`, that sum.
+    """
+
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+        """Adds `written`, which is zero."""
+        return state.replace(written=jax.tree.map(jnp.zeros_like, state.synapses))
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """written ← written + w."""
+        return state.replace(written=jax.tree.map(jnp.add, state.written, state.synapses))
+
+    def read(self, genome: Genome, state: State, batch: Batch) -> State:
+        """w ← written."""
+        return state.replace(synapses=state.written)
+
+
+@dataclasses.dataclass(frozen=True)
 class KeepResidual(Phase):
     """Remembers the upper layer of `neurons` as `residual`."""
 
@@ -78,10 +99,10 @@ def prediction(state: State) -> Float[Array, "batch outputs"]:
 def data_space() -> Chain:
     """Attention on the engine: synapses live for one step, the residuals carry what was learned.
 
-    Queries ride along in the batch, with weight 0 and target −W_0 x, and their `residual` is −(prediction);
-    `predict` alone would see the last layer's synapses only.
+    Queries may ride along in the batch, with weight 0 and target −W_0 x: their `residual` is −(prediction). Those that
+    come later are predicted with what all layers wrote.
     """
-    return _chain({})
+    return _chain({"written": SumSynapses()})
 
 
 def weight_space() -> Chain:
@@ -110,4 +131,4 @@ def _chain(between: dict[str, Phase]) -> Chain:
         "forward": Forward(states=1, last_activation="identity"),
         "remember": KeepResidual(),
     }
-    return chain(**phases, read=("present", "forward"), output=prediction)
+    return chain(**phases, read=("present", *between, "forward"), output=prediction)

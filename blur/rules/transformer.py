@@ -15,8 +15,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from blur.choices import check_choice
+from blur.genome_shapes import check_same_genome, genome_shapes
+from blur.messages import short
 from blur.rule import Batch, Genome, UpdateRule
-from blur.rules.attention import attend, check_context, check_queries, check_sizes
+from blur.rules.attention import attend, check_context, check_queries, check_sizes, present
 
 Tokens = Float[Array, "tokens _width"]
 """Their width may differ from layer to layer."""
@@ -93,6 +95,9 @@ class Descend(Layer):
     outputs: int = 1
     initial_step_size: float = 0.1
 
+    def __post_init__(self) -> None:
+        check_sizes(outputs=self.outputs)
+
     def init_genome(self, key: Key[Array, ""], width: int) -> Genome:
         """The step size."""
         return {"step_size": jnp.full((), self.initial_step_size)}
@@ -164,8 +169,8 @@ class TransformerState(NamedTuple):
 class Transformer(UpdateRule):
     """A stack of layers over a context of pairs; the prediction is −(last `outputs` numbers) of a query's token.
 
-    Genome: those of the layers, under their numbers. The context is the batch of the last inner step, so one step
-    (`Episode.steps = 1`) is all that it takes.
+    Genome: those of the layers, under their numbers; of `tied` ones, that of the first. The context is the batch of the
+    last inner step, so one step (`Episode.steps = 1`) is all that it takes.
 
     Attributes:
       inputs: numbers of x.
@@ -173,11 +178,15 @@ class Transformer(UpdateRule):
       layers: in order.
       tokens: `paired`, (x, y) in the context and (x, 0) as a query; or `alternating`, (x_1, 0), (0, y_1), (x_2, 0), …
         and the query last.
-      positions: numbers of a sinusoidal position that is put in front of every token; even.
+      positions: numbers of a sinusoidal position that is put in front of every token; even. Pairs of weight 0 have no
+        position, so that a masked context is a shorter one; contexts may be of any length, but a genome knows only the
+        positions of its meta-training.
       clip: tokens are clipped to ±clip after every layer; None for no clipping.
+      tied: all layers, which are equal, share one genome.
 
     Raises:
-      ValueError: a size is below 1, `positions` is odd or negative, there is no layer, or `tokens` is unknown.
+      ValueError: a size is below 1, `positions` is odd or negative, `clip` is not positive, `tokens` is unknown, or
+        there is no layer or one that does not fit the others.
     """
 
     inputs: int
@@ -186,19 +195,26 @@ class Transformer(UpdateRule):
     tokens: Literal["paired", "alternating"] = "paired"
     positions: int = 0
     clip: float | None = None
+    tied: bool = False
 
     def __post_init__(self) -> None:
         check_sizes(inputs=self.inputs, outputs=self.outputs)
         check_choice("tokens", self.tokens, ("paired", "alternating"))
         if self.positions < 0 or self.positions % 2:
             raise ValueError(f"positions is {self.positions}; expected an even number, 0 for none")
-        if not self.layers:
-            raise ValueError("a transformer without layers cannot learn; expected at least one")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"clip is {self.clip}; expected a positive number, or None for no clipping")
+        self._check_layers()
+
+    @property
+    def in_context(self) -> bool:
+        """Yes."""
+        return True
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """Every layer's."""
         width, genome = self.positions + self.inputs + self.outputs, {}
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self.layers[:1] if self.tied else self.layers):
             genome[str(index)] = layer.init_genome(jax.random.fold_in(key, index), width)
             width = layer.width if isinstance(layer, Embed) else width
         return genome
@@ -207,15 +223,16 @@ class Transformer(UpdateRule):
         """A context that weighs nothing.
 
         Raises:
-          ValueError: the context is empty, or its sizes are not the genome's.
+          ValueError: the context is empty, its sizes or types are not the genome's, or the genome is not this rule's.
         """
-        check_context(spec, self.inputs, self.outputs)
+        check_same_genome(genome_shapes(self), genome, names=("the rule's", "the one given"))
+        check_context(genome, spec, self.inputs, self.outputs)
         after = jax.eval_shape(self._read, genome, spec)
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), after)
 
     def step(self, genome: Genome, state: TransformerState, batch: Batch) -> TransformerState:
         """Reads the context `batch`; what was read before is forgotten."""
-        check_context(batch, self.inputs, self.outputs)
+        check_context(genome, batch, self.inputs, self.outputs)
         return self._read(genome, batch)
 
     def predict(
@@ -227,7 +244,7 @@ class Transformer(UpdateRule):
           ValueError: the queries' width is not the genome's.
         """
         check_queries(inputs, self.inputs)
-        places = jnp.full(inputs.shape[0], state.weight.shape[0])  # after the context
+        places = jnp.full(inputs.shape[0], jnp.sum(state.weight != 0))  # after the context
         tokens = self._positioned(jnp.pad(inputs, ((0, 0), (0, self.outputs))), places)
         for index, layer in enumerate(self.layers):
             tokens = self._applied(genome, index, layer, tokens, (state.views[index], state.weight))
@@ -235,14 +252,14 @@ class Transformer(UpdateRule):
 
     def sequence(self, batch: Batch) -> tuple[Tokens, Float[Array, "tokens"]]:
         """The context's tokens before the first layer, and their weights."""
+        x, y = present(batch.weight, batch.inputs, batch.targets)
         if self.tokens == "paired":
-            tokens, weight = jnp.concatenate([batch.inputs, batch.targets], axis=-1), batch.weight
+            tokens, weight = jnp.concatenate([x, y], axis=-1), batch.weight
         else:
-            x = jnp.pad(batch.inputs, ((0, 0), (0, self.outputs)))
-            y = jnp.pad(batch.targets, ((0, 0), (self.inputs, 0)))
+            x, y = jnp.pad(x, ((0, 0), (0, self.outputs))), jnp.pad(y, ((0, 0), (self.inputs, 0)))
             tokens = jnp.stack([x, y], axis=1).reshape(-1, x.shape[-1])
             weight = jnp.repeat(batch.weight, 2)
-        return self._positioned(tokens, jnp.arange(tokens.shape[0])), weight
+        return self._positioned(tokens, jnp.cumsum(weight != 0) - 1), weight
 
     def through(self, genome: Genome, tokens: Tokens, weight: Float[Array, "tokens"]) -> tuple[Tokens, ...]:
         """A context before each layer, and after the last."""
@@ -256,8 +273,24 @@ class Transformer(UpdateRule):
         return TransformerState(self.through(genome, tokens, weight)[:-1], weight)
 
     def _applied(self, genome: Genome, index: int, layer: Layer, tokens: Tokens, view: View) -> Tokens:
-        tokens = layer.apply(genome[str(index)], tokens, view)
+        tokens = layer.apply(genome["0" if self.tied else str(index)], tokens, view)
         return tokens if self.clip is None else jnp.clip(tokens, -self.clip, self.clip)
+
+    def _check_layers(self) -> None:
+        """Raises ValueError unless there are layers, and they fit each other and the outputs."""
+        if not self.layers:
+            raise ValueError("a transformer without layers cannot learn; expected at least one")
+        for layer in self.layers:
+            if isinstance(layer, Descend) and layer.outputs != self.outputs:
+                raise ValueError(
+                    f"Descend has {layer.outputs} outputs, but the transformer {self.outputs}; make them equal"
+                )
+            if isinstance(layer, Embed) and layer.width < self.outputs:
+                raise ValueError(
+                    f"Embed has width {layer.width}, but there are {self.outputs} outputs to be read from it"
+                )
+        if self.tied and (len(set(self.layers)) > 1 or isinstance(self.layers[0], Embed)):
+            raise ValueError(f"tied layers are {short(self.layers)}; expected equal ones that keep the tokens' width")
 
     def _positioned(self, tokens: Tokens, places: Int[Array, "tokens"]) -> Tokens:
         """Tokens with their sinusoidal positions in front (Vaswani et al. 2017, §3.5)."""

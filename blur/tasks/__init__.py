@@ -55,11 +55,19 @@ def _boolean(name: str) -> Callable[[], BooleanTask]:
     return lambda: BooleanTask((name,))
 
 
+def _in_context_regression() -> InContextRegression:
+    """With as many queries as make a loss that can be compared; the published one has one."""
+    return InContextRegression(queries=100)
+
+
 TASKS: dict[str, NamedTask] = {
     "digits": NamedTask("1,797 handwritten digits, 8×8, 10 classes (scikit-learn's; always there)"),
     "mnist": NamedTask("70,000 handwritten digits, 28×28, 10 classes"),
     "fashion_mnist": NamedTask("70,000 pieces of clothing, 28×28, 10 classes"),
     "linear_regression": NamedTask("y = wᵀx, 10 uniform inputs, new weights in every episode", LinearRegression),
+    "in_context_regression": NamedTask(
+        "y = wᵀx of 10 uniform inputs on (−½, ½), one context presented at every step", _in_context_regression
+    ),
     "sine": NamedTask("y = A sin(5u + φ), new amplitude and phase in every episode", Sine),
     "polynomial": NamedTask("random polynomials of degree 3", Polynomial),
     "boolean": NamedTask("a function of the plane, drawn from those below in every episode", BooleanTask),

@@ -151,6 +151,9 @@ class GaussianRegression(ContextTask):
       noise: σ.
       queries: queries per context.
       hidden: k, or None for linear functions.
+
+    Raises:
+      ValueError: a size is below 1, or a root is not square or not as large as the other.
     """
 
     covariance_root: Float[Array, "inputs inputs"]
@@ -162,6 +165,16 @@ class GaussianRegression(ContextTask):
     name: ClassVar[str] = "gaussian_regression"
     kind: ClassVar[Kind] = "regression"
     outputs: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        shapes = jnp.shape(self.covariance_root), jnp.shape(self.weight_root)
+        if len(shapes[0]) != 2 or shapes[0] != shapes[0][::-1] or shapes[1] != shapes[0] or 0 in shapes[0]:
+            raise ValueError(
+                f"covariance_root has shape {shapes[0]} and weight_root {shapes[1]}; expected [d, d] for both"
+            )
+        for name, size in (("queries", self.queries), ("hidden", self.hidden)):
+            if size is not None and size < 1:
+                raise ValueError(f"{name} is {size}; expected at least 1")
 
     @property
     def inputs(self) -> int:

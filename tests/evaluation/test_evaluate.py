@@ -175,6 +175,7 @@ def test_conditions_are_all_combinations():
     assert conditions[0] == Condition("a", 8, (4,), 5, 128)
     assert conditions[-1] == Condition("b", 10, (4, 4), 9, 128)
     assert str(conditions[-1]) == "b 10×10, hidden 4-4, 9 steps of 128"
+    assert str(conditions[-1]._replace(hidden=(64,) * 10, resolution=None)) == "b, hidden 10×64, 9 steps of 128"
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,9 @@ def test_spectra_follow_the_formula_of_gd_plus_plus():
         before = spectra[:, layer]
         expected = before - 2 * 1.5 * before**2 + 1.5**2 * before**3
         assert jnp.allclose(jnp.sort(expected), spectra[:, layer + 1], atol=1e-6)
+    rule = LinearAttention(4, layers=2)
+    layered = spectra_by_layer(rule, gd_plus_plus(rule, jnp.full(2, 0.5), jnp.full(2, 1.5)), drawn)
+    assert jnp.allclose(layered, spectra, atol=1e-6)
     still = spectra_by_layer(RULE, gradient_descent(RULE, 0.5), drawn)
     assert jnp.allclose(still[:, 0], still[:, 2], atol=1e-6)
 
@@ -86,6 +89,14 @@ def test_interpolating_a_genome_with_itself_changes_no_prediction():
     assert jnp.allclose(products(merged).scores, products(constructed).scores)
 
 
+def test_interpolating_keeps_the_start():
+    rule = LinearAttention(4, start=True)
+    starts = jnp.ones((1, 4)), jnp.arange(4.0)[None]
+    merged = interpolate(rule, *(gradient_descent(rule, 0.7, start) for start in starts))
+    assert jnp.allclose(merged["start"], (starts[0] + starts[1]) / 2)
+    assert predictions(rule, merged, tasks()).shape == (50, 1, 1)
+
+
 def test_products_refuse_several_heads():
     genome = LinearAttention(3, heads=2).init_genome(KEY)
     with pytest.raises(ValueError, match=r"shape \(2, 4, 4\); expected those of one head"):
@@ -97,6 +108,13 @@ def test_the_best_step_size_of_one_step_is_the_closed_form():
     drawn = draw_tasks(InContextRegression(), KEY, 20_000, context=10, layers=1, split="validation")
     measured = best_step_size(rule, drawn, np.linspace(1.0, 12.0, 23))
     assert measured == pytest.approx(6.0606, rel=0.05)
+
+
+@pytest.mark.parametrize("sizes", [[], [1e30, 2e30]])
+def test_step_sizes_that_all_diverge_are_refused(sizes):
+    rule = GradientDescentAttention(LinearAttention(4))
+    with pytest.raises(ValueError, match=f"none of the {len(sizes)} step sizes has a finite loss"):
+        best_step_size(rule, tasks(layers=5), np.array(sizes))
 
 
 def test_copy_sensitivities_show_who_reads_whom():

@@ -8,13 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import many_devices
 import numpy as np
 import pytest
+from jax.sharding import Mesh
 from many_devices import CASES, INTERRUPTED, KNOWN, run
 
 from blur.genome_io import load_genome
-from blur.meta.devices import training_mesh
+from blur.meta.devices import everywhere, training_mesh
 from blur.meta.hosts import Machines
 from blur.meta.run_folder import parts_of_run
 
@@ -143,6 +145,13 @@ def test_several_processes_use_all_devices(two):
 
 def test_one_device_needs_no_mesh():
     assert training_mesh(1, 3, "episodes", 5) is None
+
+
+def test_a_task_s_plain_numbers_lie_everywhere_too():
+    tree = everywhere((1.5, jax.random.key(3)), Mesh(np.array(jax.devices()[:1]), ("episodes",)))
+    assert float(tree[0]) == 1.5
+    assert tree[0].dtype == np.float32
+    assert jax.numpy.array_equal(jax.random.key_data(tree[1]), jax.random.key_data(jax.random.key(3)))
 
 
 def test_half_an_address_is_refused():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blur.genome_io import load_genome, save_genome
-from blur.inner_loop import train_on, unroll
+from blur.inner_loop import FEW, train_on, unroll
 from blur.meta import Setting
 from blur.rule import Batch, Episode, make_batch
 from blur.rules.attention import LinearAttention, attend
@@ -80,6 +82,16 @@ def test_constructed_layers_are_steps_of_gradient_descent(dtype, seed, inputs, o
         measured = apply_layers(rule, genome, context, queries, steps)
         assert measured.dtype == dtype
         assert jnp.max(jnp.abs(measured - expected)) <= TOLERANCE[dtype] * (1 + jnp.max(jnp.abs(expected)))
+
+
+@pytest.mark.parametrize("steps", [FEW, FEW + 1])
+def test_layers_in_a_loop_are_those_written_out(steps):
+    with jax.enable_x64(True):
+        context, queries, w0 = regression(1, 4, 2)
+        rule = LinearAttention(4, 2, start=True)
+        expected = queries @ descend(context, w0, 0.3, steps).T
+        measured = apply_layers(rule, gradient_descent(rule, 0.3, w0), context, queries, steps)
+        assert jnp.max(jnp.abs(measured - expected)) < 1e-10
 
 
 @PRECISIONS
@@ -159,6 +171,22 @@ def test_a_masked_token_is_not_there():
     assert jnp.array_equal(nothing, jnp.zeros((4, 1)))
 
 
+@pytest.mark.parametrize("rule", [LinearAttention(3), LinearAttention(3, layers=3, targets_only=True)])
+def test_nan_in_a_masked_pair_reaches_nothing(rule):
+    context, queries, _ = regression(4, 3, 1, dtype=jnp.float32)
+    genome, mask = rule.init_genome(KEY), jnp.array([1.0, 1, 1, 0, 1, 0, 1])
+    masked = context._replace(weight=mask)
+    gap = (mask == 0)[:, None]
+    spoilt = Batch(jnp.where(gap, jnp.nan, context.inputs), jnp.where(gap, jnp.inf, context.targets), mask)
+
+    def outputs(genome, batch):
+        return apply_layers(rule, genome, batch, queries, 3)
+
+    assert jnp.array_equal(outputs(genome, spoilt), outputs(genome, masked))
+    slope = jax.grad(lambda genome: outputs(genome, spoilt).sum())(genome)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
+
+
 @PRECISIONS
 def test_on_a_stream_the_construction_is_descent_on_minibatches(dtype):
     with jax.enable_x64(True):
@@ -189,6 +217,18 @@ def test_a_step_beyond_the_last_layer_is_refused():
         Setting(GradientDescentAttention(rule), InContextRegression(3), unroll=3, batch_size=5)
 
 
+def test_a_step_beyond_the_last_layer_is_refused_without_unroll_too():
+    context, queries, _ = regression(6, 3, 1, dtype=jnp.float32)
+    rule = LinearAttention(3, layers=2)
+    genome = rule.init_genome(KEY)
+    state = train_on(rule, genome, KEY, Episode(context, context, steps=2))
+    with pytest.raises(ValueError, match="3 inner steps, but the rule has 2 layers of their own"):
+        rule.step(genome, state, context)
+    further, _ = unroll(rule, genome, state, context, 1)  # does not know of the steps before
+    with pytest.raises(ValueError, match="3 inner steps, but the rule has 2 layers of their own"):
+        rule.predict(genome, further, queries)
+
+
 def test_the_tunable_construction_is_the_constructed_genome():
     context, queries, _ = regression(7, 3, 1, dtype=jnp.float32)
     attention = LinearAttention(3, layers=2)
@@ -217,8 +257,13 @@ def test_attend_reads_values_at_keys():
         (make_batch(jnp.ones((4, 3)), jnp.ones((4, 1))), r"inputs \(4, 3\) and targets \(4, 1\).*5 \+ 1"),
         (make_batch(jnp.ones((4, 5)), jnp.ones((4, 2))), r"inputs \(4, 5\) and targets \(4, 2\).*5 \+ 1"),
         (make_batch(jnp.ones((0, 5)), jnp.ones((0, 1))), r"inputs \(0, 5\) and targets \(0, 1\).*n ≥ 1"),
+        (make_batch(jnp.ones(5), jnp.ones(1)), r"inputs \(5,\) and targets \(1,\) with weights \(\).*\[n, 5\]"),
+        (make_batch(jnp.ones((4, 5)), jnp.ones((4, 1)), jnp.ones(3)), r"targets \(4, 1\) with weights \(3,\).*\[n\]"),
+        (make_batch(jnp.ones((4, 5), int), jnp.ones((4, 1))), "types int32, float32, int32, but the genome is float32"),
+        (make_batch(jnp.ones((4, 5)), jnp.ones((4, 1)), jnp.ones(4, bool)), "float32, float32, bool, but the genome"),
     ],
 )
+@pytest.mark.usefixtures("no_type_checks")
 def test_a_context_that_does_not_fit_is_refused(context, message):
     rule = LinearAttention(5)
     genome = rule.init_genome(KEY)
@@ -228,18 +273,28 @@ def test_a_context_that_does_not_fit_is_refused(context, message):
         rule.step(genome, rule.init_state(genome, KEY, make_batch(jnp.ones((4, 5)), jnp.ones((4, 1)))), context)
 
 
+def test_a_context_of_another_precision_is_refused():
+    with jax.enable_x64(True):
+        context, _, _ = regression(6, 5, 1)
+        genome = in_precision(LinearAttention(5).init_genome(KEY), jnp.float32)
+        with pytest.raises(ValueError, match="types float64, float64, float64, but the genome is float32"):
+            LinearAttention(5).init_state(genome, KEY, context)
+
+
 def test_a_genome_of_another_width_is_refused():
     context = make_batch(jnp.ones((4, 5)), jnp.ones((4, 1)))
-    with pytest.raises(ValueError, match=r"matrices have width 4.*\(4, 5\).*width 6"):
+    with pytest.raises(ValueError, match=r"differ at \['key'\]: the rule's has \(1, 6, 6\) and .* has \(1, 4, 4\)"):
         LinearAttention(5).init_state(LinearAttention(3).init_genome(KEY), KEY, context)
 
 
-def test_a_query_of_the_wrong_width_is_refused():
+@pytest.mark.usefixtures("no_type_checks")
+def test_queries_of_another_shape_are_refused():
     rule = LinearAttention(5)
     genome = rule.init_genome(KEY)
     state = rule.init_state(genome, KEY, make_batch(jnp.ones((4, 5)), jnp.ones((4, 1))))
-    with pytest.raises(ValueError, match=r"shape \(2, 3\).*\[queries, 5\]"):
-        rule.predict(genome, state, jnp.ones((2, 3)))
+    for shape in ((2, 3), (5,), (0, 5)):
+        with pytest.raises(ValueError, match=rf"shape {re.escape(str(shape))}.*\[queries, 5\] with at least one"):
+            rule.predict(genome, state, jnp.ones(shape))
 
 
 @pytest.mark.parametrize("name", ["inputs", "outputs", "layers", "heads", "key_size"])

@@ -61,6 +61,16 @@ def test_keeping_synapses_is_the_same_as_keeping_residuals(dtype, steps):
         assert jnp.max(jnp.abs(predicted + moved.residual[6:])) < TOLERANCE[dtype]
 
 
+@PRECISIONS
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_queries_that_come_later_are_predicted_as_those_that_rode_along(dtype, steps):
+    with jax.enable_x64(True):
+        lives, rule = episode(dtype, steps), data_space()
+        state, genome = run(rule, engine_genome(0.3, keep_synapses=False), lives)
+        predicted = rule.predict(genome, state, lives.query.inputs)
+        assert jnp.max(jnp.abs(predicted + state.residual[6:])) < TOLERANCE[dtype]
+
+
 def test_without_the_targets_the_kept_synapse_is_not_descent():
     lives = episode(jnp.float32, 3)
     kept, _ = run(weight_space(), engine_genome(0.3, keep_synapses=True), lives)

@@ -9,7 +9,8 @@ import pytest
 from blur.rule import UpdateRule
 from blur.rules.bidirectional import Bidirectional
 from blur.rules.gradient import OptaxMLP
-from blur.rules.resize import statistics_of, with_hidden, with_statistics
+from blur.rules.resize import hidden_of, statistics_of, with_hidden, with_statistics
+from blur.rules.transformer import Attend, Perceptron, Transformer
 
 
 def test_hidden_of_a_rule():
@@ -19,6 +20,13 @@ def test_hidden_of_a_rule():
 
 def test_hidden_of_a_chain_is_that_of_its_phases():
     assert with_hidden(Bidirectional(hidden=(8,)).chain, (3, 4)) == Bidirectional(hidden=(3, 4)).chain
+
+
+def test_the_units_of_a_layer_are_not_the_hidden_layers_of_a_network():
+    rule = Transformer(3, layers=(Perceptron(8), Attend()))
+    assert hidden_of(rule) == set()
+    with pytest.raises(ValueError, match="Transformer has no field 'hidden'"):
+        with_hidden(rule, (3,))
 
 
 def test_statistics_of_a_rule_and_of_a_chain():

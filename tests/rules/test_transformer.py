@@ -9,7 +9,7 @@ import pytest
 
 from blur.genome_io import load_genome, save_genome, validate_genome
 from blur.inner_loop import train_on
-from blur.rule import Episode, make_batch
+from blur.rule import Batch, Episode, make_batch
 from blur.rules.attention import LinearAttention
 from blur.rules.constructed_attention import GradientDescentAttention, gradient_descent
 from blur.rules.transformer import Attend, Descend, Embed, Perceptron, Transformer, weighted_softmax
@@ -20,6 +20,7 @@ STACKS = {
     "deep": Transformer(3, 2, (Embed(8), Perceptron(6), Attend(heads=2, key_size=4), Descend(2))),
     "alternating": Transformer(3, 2, (Attend("softmax"), Attend()), tokens="alternating", positions=4),
     "clipped": Transformer(3, 2, (Attend(), Attend("softmax", 2)), clip=0.5),
+    "tied": Transformer(3, 2, (Attend("softmax"),) * 3, tied=True),
 }
 EVERY_STACK = pytest.mark.parametrize("rule", STACKS.values(), ids=STACKS.keys())
 
@@ -93,6 +94,51 @@ def test_a_masked_pair_is_not_there(rule):
 
 
 @EVERY_STACK
+def test_a_masked_context_is_a_shorter_one(rule):
+    batch, queries = context()
+    genome, mask = grown(rule), jnp.array([1.0, 0, 1, 1, 0, 1])
+    kept = jax.tree.map(lambda leaf: leaf[mask == 1], batch)
+    measured = predict(rule, genome, batch._replace(weight=mask), queries)
+    assert jnp.allclose(measured, predict(rule, genome, kept, queries), rtol=1e-5, atol=1e-6)
+
+
+@EVERY_STACK
+def test_nan_in_a_masked_pair_reaches_nothing(rule):
+    batch, queries = context()
+    genome, mask = grown(rule), jnp.array([1.0, 0, 1, 1, 0, 1])
+    gap = (mask == 0)[:, None]
+    spoilt = Batch(jnp.where(gap, jnp.nan, batch.inputs), jnp.where(gap, jnp.inf, batch.targets), mask)
+    expected = predict(rule, genome, batch._replace(weight=mask), queries)
+    assert jnp.array_equal(predict(rule, genome, spoilt, queries), expected)
+    slope = jax.grad(lambda genome: predict(rule, genome, spoilt, queries).sum())(genome)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
+
+
+def test_tied_layers_are_the_steps_of_linear_attention():
+    batch, queries = context()
+    attention = LinearAttention(3, 2, heads=2)
+    genome = jax.tree.map(lambda leaf: 3 * leaf, attention.init_genome(KEY))
+    rule = Transformer(3, 2, (Attend(heads=2),) * 4, tied=True)
+    assert jax.tree.map(jnp.shape, rule.init_genome(KEY)) == {"0": jax.tree.map(jnp.shape, genome)}
+    expected = predict(attention, genome, batch, queries, steps=4)
+    assert jnp.allclose(predict(rule, {"0": genome}, batch, queries), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_clipped_layers_follow_their_formula():
+    batch, queries = context()
+    rule = Transformer(3, 2, (Attend(),) * 3, clip=0.8, tied=True)
+    genome = jax.tree.map(lambda leaf: 3 * leaf, rule.init_genome(KEY))
+    layer = {name: leaf[0] for name, leaf in genome["0"].items()}
+    values, scores = layer["projection"] @ layer["value"], layer["key"].T @ layer["query"]
+    tokens, asking = jnp.hstack([batch.inputs, batch.targets]), jnp.pad(queries, ((0, 0), (0, 2)))
+    for _ in range(3):
+        fast = (values @ (tokens.T @ tokens / 6) @ scores).T
+        asking, tokens = jnp.clip(asking + asking @ fast, -0.8, 0.8), jnp.clip(tokens + tokens @ fast, -0.8, 0.8)
+    assert jnp.allclose(predict(rule, genome, batch, queries), -asking[:, 3:], rtol=1e-4, atol=1e-5)
+    assert jnp.max(jnp.abs(asking[:, 3:])) > 0.05
+
+
+@EVERY_STACK
 def test_without_a_context_the_prediction_is_finite(rule):
     batch, queries = context()
     genome = grown(rule)
@@ -148,6 +194,7 @@ def test_weighted_softmax_leaves_out_what_weighs_nothing(scale):
     assert jnp.array_equal(slope, jnp.zeros(3))
 
 
+@pytest.mark.usefixtures("no_type_checks")
 def test_what_does_not_fit_is_refused():
     rule, (batch, _) = STACKS["linear"], context()
     genome = rule.init_genome(KEY)
@@ -157,6 +204,14 @@ def test_what_does_not_fit_is_refused():
         rule.init_state(genome, KEY, jax.tree.map(lambda leaf: leaf[:0], batch))
     with pytest.raises(ValueError, match=r"shape \(2, 4\).*3 inputs"):
         rule.predict(genome, rule.init_state(genome, KEY, batch), jnp.ones((2, 4)))
+    with pytest.raises(ValueError, match=r"shape \(0, 3\).*at least one query"):
+        rule.predict(genome, rule.init_state(genome, KEY, batch), jnp.ones((0, 3)))
+    with pytest.raises(
+        ValueError, match=r"\['0'\]\['key'\]: the rule's has \(1, 5, 5\) and the one given has \(1, 4, 4\)"
+    ):
+        rule.init_state(Transformer(3, 1).init_genome(KEY), KEY, batch)
+    with pytest.raises(ValueError, match="types float32, int32, float32, but the genome is float32"):
+        rule.step(genome, rule.init_state(genome, KEY, batch), batch._replace(targets=jnp.ones((6, 2), int)))
     with pytest.raises(ValueError, match="positions is 3"):
         Transformer(3, positions=3)
     with pytest.raises(ValueError, match="without layers"):
@@ -171,6 +226,12 @@ def test_what_does_not_fit_is_refused():
         (lambda: Perceptron(0), "hidden is 0"),
         (lambda: Embed(-1), "width is -1"),
         (lambda: Transformer(0), "inputs is 0"),
+        (lambda: Transformer(3, clip=-1), "clip is -1; expected a positive number"),
+        (lambda: Descend(0), "outputs is 0"),
+        (lambda: Transformer(3, 2, (Descend(),)), "Descend has 1 outputs, but the transformer 2"),
+        (lambda: Transformer(3, 2, (Embed(1),)), "Embed has width 1, but there are 2 outputs"),
+        (lambda: Transformer(3, layers=(Attend(), Attend("softmax")), tied=True), "expected equal ones"),
+        (lambda: Transformer(3, layers=(Embed(4),), tied=True), "that keep the tokens' width"),
         (lambda: Transformer(3, tokens="triples"), "tokens is 'triples'; expected one of paired, alternating"),
     ],
 )

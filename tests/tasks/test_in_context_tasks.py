@@ -90,6 +90,24 @@ def test_gaussian_regression_has_the_covariances_and_the_noise_asked_for():
     assert jnp.max(residual) < 1e-6
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: GaussianRegression(jnp.eye(3), jnp.eye(2)),
+            r"shape \(3, 3\) and weight_root \(2, 2\); expected \[d, d\]",
+        ),
+        (lambda: GaussianRegression(jnp.ones((3, 2)), jnp.eye(3)), r"covariance_root has shape \(3, 2\)"),
+        (lambda: gaussian(hidden=0), "hidden is 0"),
+        (lambda: gaussian(queries=0), "queries is 0"),
+    ],
+)
+@pytest.mark.usefixtures("no_type_checks")
+def test_a_gaussian_task_that_does_not_fit_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
 def test_hidden_targets_are_not_linear_but_of_order_the_inputs():
     episode = sample(gaussian(hidden=20), episodes=500)
     residual = jax.vmap(lambda x, y: jnp.linalg.lstsq(x, y)[1])(episode.support.inputs, episode.support.targets)

@@ -17,9 +17,11 @@ def test_every_task_keeps_its_promises(name: str) -> None:
     sample = jax.jit(lambda task, key: task.sample(key, unroll=3, batch_size=4, split="validation", query_size=5))
     first, again = sample(task, jax.random.key(0)), sample(make_task(name), jax.random.key(0))
     assert task.name == name
-    assert first.support.inputs.shape == (3, 4, task.inputs)
-    assert first.support.targets.shape == (3, 4, task.outputs)
-    assert first.support.weight.shape == (3, 4)
+    stream = (4,) if name == "in_context_regression" else (3, 4)
+    assert first.steps == (3 if len(stream) == 1 else None)
+    assert first.support.inputs.shape == (*stream, task.inputs)
+    assert first.support.targets.shape == (*stream, task.outputs)
+    assert first.support.weight.shape == stream
     assert first.query.inputs.shape == (5, task.inputs)
     assert first.query.targets.shape == (5, task.outputs)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(first))
