@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from rich.console import Console
 from records import Record, put_record, read_records
+from rich.console import Console
 from rich.table import Table
 
 from blur.meta.hosts import usable_cores

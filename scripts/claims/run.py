@@ -1,7 +1,7 @@
 """Check claims by id: python scripts/claims/run.py [A1 A3 …] [--quick|--full] [--out DIR] [--list]
 
-All claims, if none is named. Prints a table per claim, adds its record to DIR/claims.json – in place of an older one of the
-same claim and preset – draws DIR/<id>.png, and exits 1 if a claim failed.
+All claims, if none is named. Prints a table per claim, adds its record to DIR/claims.json (in place of an older one of
+the same claim and preset), draws DIR/<id>.png, and exits 1 if a claim failed.
 """
 
 from __future__ import annotations
