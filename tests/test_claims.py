@@ -238,7 +238,7 @@ def shrunk(value):
 @pytest.fixture
 def small_training(monkeypatch):
     monkeypatch.setattr(in_context, "FULL_RECIPES", shrunk(in_context.FULL_RECIPES))
-    monkeypatch.setattr(in_context, "DESCENT", shrunk(in_context.DESCENT))
+    monkeypatch.setattr(in_context, "PLUS_PLUS_GRID", 2)
 
 
 @pytest.mark.parametrize("name", [f"A{number}" for number in range(1, 11)])

@@ -19,6 +19,7 @@ from in_context import (
     Training,
     panels,
     smooth,
+    steps_in_weights,
     steps_until,
     train,
     tuned_descent,
@@ -27,6 +28,7 @@ from in_context import (
 from matplotlib.axes import Axes
 
 from blur.evaluation.in_context import Learners, draw_tasks, likeness, losses_by_layer, losses_of
+from blur.rule import Genome
 
 PUBLISHED = {2: (0.15883, 0.11158, 0.11312), 5: (0.10961, 0.06539, 0.06783)}
 """Losses of gradient descent, GD++ and the trained model, measured with the authors' code on their own test tasks."""
@@ -63,10 +65,12 @@ def measure_depth(layers: int, preset: Preset, axes: tuple[Axes, Axes]) -> list[
         by_layer = np.asarray(losses_by_layer(rule, genome, drawn)).mean(0)
         axes[1].plot(range(1, layers + 1), by_layer, style, marker=".", label=f"{name}, {layers} layers")
     published = PUBLISHED[layers]
+    words = steps_in_words(learners["GD++"][1], trained.genome)
     return [
         reported(f"L={layers}: loss of tuned GD", losses["GD"], f"{published[0]} (published code)"),
         reported(f"L={layers}: loss of tuned GD++", losses["GD++"], f"{published[1]} (published code)"),
         reported(f"L={layers}: loss of the trained model", losses["trained"], f"{published[2]} (published code)"),
+        reported(f"L={layers}: η and γ of tuned GD++", *words),
         at_most(f"L={layers}: trained / GD++", losses["trained"] / losses["GD++"], 1.05),
         at_most(f"L={layers}: trained / GD", losses["trained"] / losses["GD"], 0.8),
         reported(
@@ -76,6 +80,13 @@ def measure_depth(layers: int, preset: Preset, axes: tuple[Axes, Axes]) -> list[
         reported(f"L={layers}: meta-steps until the loss is below one step's", steps_until(trained, ONE_STEP_LOSS)),
         timed(f"L={layers}: seconds, with training", time.perf_counter() - start, preset.seconds.get(layers)),
     ]
+
+
+def steps_in_words(descent: Genome, trained: Genome) -> tuple[str, str]:
+    """η and γ of GD++, and those that are found in trained weights."""
+    size, shrinkage = steps_in_weights(trained)
+    found = f"{float(descent['step_size']):.2f}, {float(descent['shrinkage']):.3f}"
+    return found, f"{size:.2f}, {shrinkage:.3f} in the trained weights"
 
 
 def measure(preset: Preset) -> Finding:
