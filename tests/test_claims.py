@@ -19,6 +19,7 @@ sys.path.insert(0, str(FOLDER))
 
 import a01_constructed_layers  # noqa: E402
 import a02_engine  # noqa: E402
+import a03_one_layer  # noqa: E402
 import a04_several_layers  # noqa: E402
 import a08_copying  # noqa: E402
 import a09_softmax  # noqa: E402
@@ -27,6 +28,8 @@ import in_context  # noqa: E402
 from claim import Claim, Finding, at_least, at_most, examine, reported, timed  # noqa: E402
 from records import put_record, read_records, table, to_json  # noqa: E402
 from run import find_scripts, load  # noqa: E402
+
+from blur.rules.constructed_attention import gd_plus_plus  # noqa: E402
 
 
 def run(*arguments):
@@ -122,7 +125,7 @@ def update_readme(monkeypatch, tmp_path):
 
 
 def test_the_readme_takes_a_table_per_letter_and_the_pictures_it_shows(update_readme, tmp_path):
-    marked = "a\n<!-- claims A -->\nold\n<!-- /claims A -->\n![](scripts/figures/A2.png)\n"
+    marked = "a\n<!-- claims A -->\nstale\n<!-- /claims A -->\n![](scripts/figures/A2.png)\n"
     marked += "<!-- claims B -->\n<!-- /claims B -->\nz\n"
     (tmp_path / "README.md").write_text(marked, encoding="utf-8")
     for name in ("A1", "A2", "B3"):
@@ -133,7 +136,7 @@ def test_the_readme_takes_a_table_per_letter_and_the_pictures_it_shows(update_re
     first, second = text.split("<!-- claims B -->")
     assert "| **A1**" in first
     assert "| **A2**" in first
-    assert "old" not in text
+    assert "stale" not in text
     assert "B3" not in first
     assert "| **B3**" in second
     assert second.endswith("<!-- /claims B -->\nz\n")
@@ -236,16 +239,30 @@ def shrunk(value):
 
 
 @pytest.fixture
-def small_training(monkeypatch):
+def small_scripts(monkeypatch):
+    """What presets do not say is small too."""
     monkeypatch.setattr(in_context, "FULL_RECIPES", shrunk(in_context.FULL_RECIPES))
+    monkeypatch.setattr(in_context, "SEARCH_TASKS", 20)
     monkeypatch.setattr(in_context, "PLUS_PLUS_GRID", 2)
+    monkeypatch.setattr(a03_one_layer, "cpu_milliseconds", lambda training: 1.0)
 
 
-@pytest.mark.parametrize("name", [f"A{number}" for number in range(1, 11)])
-def test_the_full_preset_runs_at_the_smallest_size(name, small_training):
+@pytest.mark.parametrize("name", [f"A{number}" for number in range(3, 11)])
+def test_the_full_preset_runs_at_the_smallest_size(name, small_scripts):
     claim = load(find_scripts()[name])
+    if name == "A4":
+        claim = a04_several_layers.of_depth(claim, 5)
     finding = claim.measure(shrunk(claim.full))
     names = [check.name for check in finding.checks]
     assert len(set(names)) == len(names)
     assert any(check.ok is not None for check in finding.checks)
     assert finding.figure.axes
+
+
+def test_gd_plus_plus_is_searched_over_both_numbers(monkeypatch):
+    monkeypatch.setattr(in_context, "SEARCH_TASKS", 500)
+    _, found = in_context.tuned_plus_plus(2)
+    assert float(found["step_size"]) == pytest.approx(13.5, rel=0.1)
+    assert float(found["shrinkage"]) == pytest.approx(1.78, rel=0.1)
+    weights = gd_plus_plus(in_context.ATTENTION, found["step_size"], found["shrinkage"])
+    assert in_context.steps_in_weights(weights) == pytest.approx((found["step_size"], found["shrinkage"]))

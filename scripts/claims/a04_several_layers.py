@@ -49,7 +49,7 @@ def measure_depth(layers: int, preset: Preset, axes: tuple[Axes, Axes]) -> list[
     training, count = preset.recipes[layers], preset.tasks
     trained = train(ATTENTION, training, layers=layers)
     learners: Learners = {
-        "GD": tuned_descent(layers, tasks=4000),
+        "GD": tuned_descent(layers),
         "GD++": tuned_plus_plus(layers),
         "trained": trained.learner,
     }

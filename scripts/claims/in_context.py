@@ -146,11 +146,15 @@ def attention(layers: int, *, retrain: bool) -> tuple[UpdateRule, Genome]:
     return file.rule, file.genome
 
 
-def tuned_descent(layers: int, *, tasks: int = 10_000) -> tuple[UpdateRule, Genome]:
+SEARCH_TASKS = 4000
+"""Validation tasks that step sizes are searched on."""
+
+
+def tuned_descent(layers: int) -> tuple[UpdateRule, Genome]:
     """Gradient descent of `layers` steps, its step size searched on validation tasks (the published one was searched on
     the test tasks)."""
     rule = GradientDescentAttention(ATTENTION)
-    drawn = draw_tasks(TASK, VALIDATION_KEY, tasks, context=CONTEXT, layers=layers, split="validation")
+    drawn = draw_tasks(TASK, VALIDATION_KEY, SEARCH_TASKS, context=CONTEXT, layers=layers, split="validation")
     size = best_step_size(rule, drawn, np.linspace(0.5, 20.0, 40))
     return rule, {"step_size": jnp.asarray(size)}
 
@@ -159,13 +163,13 @@ PLUS_PLUS_GRID = 12
 """Step sizes η in [1, 40], and as many shrinkages γ in [0, 3.5], that are searched together."""
 
 
-def tuned_plus_plus(layers: int, *, tasks: int = 4000) -> tuple[UpdateRule, Genome]:
+def tuned_plus_plus(layers: int) -> tuple[UpdateRule, Genome]:
     """GD++ of `layers` steps, its two numbers searched on validation tasks, then twice more around the best.
 
     The published ones were trained by gradient from γ = 0, which at five layers ends in a poorer minimum.
     """
     rule = GradientDescentAttention(ATTENTION, plus_plus=True)
-    drawn = draw_tasks(TASK, VALIDATION_KEY, tasks, context=CONTEXT, layers=layers, split="validation")
+    drawn = draw_tasks(TASK, VALIDATION_KEY, SEARCH_TASKS, context=CONTEXT, layers=layers, split="validation")
 
     def loss(genome: Genome) -> Float[jax.Array, ""]:
         return half_squared_errors(predictions(rule, genome, drawn), drawn).mean()
