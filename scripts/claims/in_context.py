@@ -202,8 +202,10 @@ def interval_of_mean(values: Float[np.ndarray, "tasks"]) -> Interval:
 
 def steps_until(trained: Trained, level: float) -> float:
     """Meta-steps until the running mean of the training loss is below `level`; infinity if it never is."""
-    below = np.flatnonzero(smooth(trained.losses) < level)
-    return float(below[0] + 1) if len(below) else float("inf")
+    means = smooth(trained.losses)
+    below = np.flatnonzero(means < level)
+    window = len(trained.losses) - len(means) + 1
+    return float(below[0] + window) if len(below) else float("inf")
 
 
 def panels(titles: Sequence[str], *, height: float = 3.6) -> tuple[Figure, list[Axes]]:

@@ -67,8 +67,8 @@ def _check(record: Record, name: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that ends no cell of a table."""
-    return text.replace("|", "\\|").replace("\n", " ")
+    """Text as it is: nothing in it ends a cell or is emphasis."""
+    return re.sub(r"([|*])", r"\\\1", text).replace("\n", " ")
 
 
 def _order(record: Record) -> tuple[str, int, str]:

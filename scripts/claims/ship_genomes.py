@@ -55,8 +55,8 @@ GENOMES = {
         task=a07_sine.TASK,
     ),
     "copying_transformer": Shipped(
-        "A softmax and a linear layer on unpaired tokens, trained on linear regression in context: the first gives every "
-        "token the next one, so an x its y; the loss is that of a step of gradient descent (claim A8).",
+        "A softmax and a linear layer on unpaired tokens, trained on linear regression in context: the first gives "
+        "every token the next one, so an x its y; the loss is that of a step of gradient descent (claim A8).",
         a08_copying.RULE,
         a08_copying.RECIPE,
     ),
