@@ -78,11 +78,7 @@ def measure(preset: Preset) -> Finding:
     difference = interval_of_mean(errors["2 heads"] - errors["1 head"])
     highest = float(intervals["2 heads"].high)
     checks += [
-        at_most(
-            "2 heads: error of the nearest step, upper end of its 95 % interval",
-            float(intervals["2 heads"].high),
-            CLOSE,
-        ),
+        at_most("2 heads: error of the nearest step, upper end of its 95 % interval", highest, CLOSE),
         at_most("2 heads' error − 1 head's: upper end of its 95 % interval", float(difference.high), 0.0),
         reported("seconds of training, both", sum(model.seconds for model in models.values())),
     ]
