@@ -4,6 +4,12 @@ python scripts/update_readme.py NAME FOLDER
 
 FOLDER is the output of `blur evaluate`, of `blur demo` (its folder `evaluation`) or of `blur benchmark`; the README
 holds the lines `<!-- NAME -->` and `<!-- /NAME -->`. The picture (curves or times) goes to scripts/figures/NAME.png.
+
+python scripts/update_readme.py claims FOLDER
+
+FOLDER is the output of `scripts/claims/run.py`. Claims A1, A2, … are a table between `<!-- claims A -->` and
+`<!-- /claims A -->`, claims B1, … one between `<!-- claims B -->` and its end, and so on; the table of a letter without
+records stays as it is. Pictures that the README shows as scripts/figures/ID.png are copied.
 """
 
 from __future__ import annotations
@@ -21,23 +27,57 @@ from blur.benchmark.records import FILE_NAME, read_records
 from blur.benchmark.report import HEADING, TARGET_HEADING, describe, rows, target_rows
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent / "claims"))
+
+import records as claims_records  # noqa: E402
+
 COLUMNS = ("task", "resolution", "hidden", "unroll", "batch")
 
 
 def main(name: str, folder: Path) -> None:
     """Rewrites the README in place."""
+    if name == "claims":
+        claims(folder)
+        return
+    fill(name, speed(folder) if (folder / FILE_NAME).exists() else evaluation(folder))
+    pictures = sorted([*folder.glob("curves_*.png"), *folder.glob("benchmark.png")])
+    if len(pictures) == 1:
+        copy_picture(pictures[0], name)
+
+
+def claims(folder: Path) -> None:
+    """A table per letter of claims that has records, and the pictures of claims that the README shows."""
+    found = claims_records.read_records(folder)
+    if not found:
+        raise ValueError(f"{folder / claims_records.FILE_NAME} has no records; scripts/claims/run.py writes them")
+    for letter, group in itertools.groupby(found, key=lambda record: record["id"][0]):
+        fill(f"claims {letter}", claims_records.table(list(group)))
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for record in found:
+        picture = folder / f"{record['id']}.png"
+        if f"scripts/figures/{picture.name}" in text and picture.exists():
+            copy_picture(picture, record["id"])
+
+
+def fill(name: str, tables: str) -> None:
+    """Puts tables between the markers of that name.
+
+    Raises:
+      ValueError: the README has no such markers.
+    """
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     if not pattern.search(text):
         raise ValueError(f"README.md has no markers <!-- {name} --> … <!-- /{name} -->")
-    tables = speed(folder) if (folder / FILE_NAME).exists() else evaluation(folder)
     readme.write_text(pattern.sub(lambda match: match[1] + tables + match[2], text), encoding="utf-8")
-    pictures = sorted([*folder.glob("curves_*.png"), *folder.glob("benchmark.png")])
-    if len(pictures) == 1:
-        figures = ROOT / "scripts" / "figures"
-        figures.mkdir(exist_ok=True)
-        shutil.copyfile(pictures[0], figures / f"{name}.png")
+
+
+def copy_picture(path: Path, name: str) -> None:
+    """Copies a picture to where the README looks for it."""
+    figures = ROOT / "scripts" / "figures"
+    figures.mkdir(exist_ok=True)
+    shutil.copyfile(path, figures / f"{name}.png")
 
 
 def speed(folder: Path) -> str:
@@ -108,4 +148,7 @@ def figure(record: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    try:
+        main(sys.argv[1], Path(sys.argv[2]))
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"error: {error}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import math
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -17,8 +19,17 @@ sys.path.insert(0, str(FOLDER))
 
 import a01_constructed_layers  # noqa: E402
 import a02_engine  # noqa: E402
-from claim import Claim, Finding, at_least, at_most, examine, reported, to_json  # noqa: E402
+import a03_one_layer  # noqa: E402
+import a04_several_layers  # noqa: E402
+import a08_copying  # noqa: E402
+import a09_softmax  # noqa: E402
+import claim as claims  # noqa: E402
+import in_context  # noqa: E402
+from claim import Claim, Finding, at_least, at_most, examine, reported, timed  # noqa: E402
+from records import put_record, read_records, table, to_json  # noqa: E402
 from run import find_scripts, load  # noqa: E402
+
+from blur.rules.constructed_attention import gd_plus_plus  # noqa: E402
 
 
 def run(*arguments):
@@ -45,12 +56,138 @@ def test_a_record_says_what_was_measured(tmp_path, measured, full, ok):
     assert record["measured"] == {"x": measured}
     assert record["expected"] == {"x": "≤ 2" if full else "≤ 1"}
     assert record["preset"] == ("full" if full else "quick")
-    assert set(record) >= {"id", "statement", "source", "expected", "measured", "ok", "seconds"}
+    assert record["verdicts"] == {"x": ok}
+    assert read_records(tmp_path) == [record]
     assert (tmp_path / "T1.png").stat().st_size > 0
 
 
 def test_figures_that_are_not_finite_are_text_in_records():
     assert json.loads(to_json([{"x": math.nan, "y": 1.0}])) == [{"x": "nan", "y": 1.0}]
+
+
+@pytest.mark.parametrize(("cores", "limit", "ok"), [(2, 1.0, False), (2, 3.0, True), (2, None, None), (1, 1.0, None)])
+def test_times_are_judged_on_two_cores(monkeypatch, cores, limit, ok):
+    monkeypatch.setattr(claims, "usable_cores", lambda: cores)
+    assert timed("seconds", 2.0, limit).ok is ok
+
+
+def record(name: str, *, ok: bool = True, preset: str = "quick", statement: str = "It holds") -> dict:
+    return {
+        "id": name,
+        "statement": statement,
+        "source": "a paper",
+        "expected": {"|x|": "≤ 1", "y": "reported"},
+        "measured": {"|x|": 0.123456 if ok else "nan", "y": 2.0},
+        "verdicts": {"|x|": ok, "y": None},
+        "ok": ok,
+        "seconds": 12.3,
+        "preset": preset,
+    }
+
+
+def test_records_are_replaced_one_by_one_and_kept_in_order(tmp_path):
+    for one in (record("A10"), record("B3"), record("A2"), record("A2", preset="full"), record("A2", ok=False)):
+        put_record(tmp_path, one)
+    found = [(one["id"], one["preset"], one["ok"]) for one in read_records(tmp_path)]
+    assert found == [("A2", "full", True), ("A2", "quick", False), ("A10", "quick", True), ("B3", "quick", True)]
+
+
+@pytest.mark.parametrize("content", ["[", "{}", '[{"id": "A1"}]', "[1]", json.dumps([record("toy")]), "\udcff"])
+def test_a_broken_file_of_records_is_one_line(tmp_path, content):
+    (tmp_path / "claims.json").write_text(content, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(ValueError, match=r"claims\.json holds no list of claims' records; expected .* move it away$"):
+        read_records(tmp_path)
+
+
+def test_the_runner_finds_a_broken_file_before_the_work(tmp_path):
+    (tmp_path / "claims.json").write_text("[", encoding="utf-8")
+    refused = run("A1", "--out", tmp_path)
+    assert refused.returncode == 2
+    assert "error: argument --out:" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_the_table_has_checks_with_a_verdict_and_failures_in_bold():
+    assert table([record("A1", statement="|a*| = b*"), record("A2", ok=False)]).splitlines()[2:] == [
+        r"| **A1** \|a\*\| = b\* | \|x\|: 0.1235 (≤ 1) | holds, 12 s, quick |",
+        r"| **A2** It holds | **\|x\|: nan (≤ 1)** | **fails**, 12 s, quick |",
+    ]
+
+
+@pytest.fixture
+def update_readme(monkeypatch, tmp_path):
+    spec = importlib.util.spec_from_file_location("update_readme", FOLDER.parent / "update_readme.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    (tmp_path / "scripts").mkdir()
+    return script
+
+
+def test_the_readme_takes_a_table_per_letter_and_the_pictures_it_shows(update_readme, tmp_path):
+    marked = "a\n<!-- claims A -->\nstale\n<!-- /claims A -->\n![](scripts/figures/A2.png)\n"
+    marked += "<!-- claims B -->\n<!-- /claims B -->\nz\n"
+    (tmp_path / "README.md").write_text(marked, encoding="utf-8")
+    for name in ("A1", "A2", "B3"):
+        put_record(tmp_path / "results", record(name))
+        (tmp_path / "results" / f"{name}.png").write_bytes(name.encode())
+    update_readme.main("claims", tmp_path / "results")
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    first, second = text.split("<!-- claims B -->")
+    assert "| **A1**" in first
+    assert "| **A2**" in first
+    assert "stale" not in text
+    assert "B3" not in first
+    assert "| **B3**" in second
+    assert second.endswith("<!-- /claims B -->\nz\n")
+    assert [path.name for path in (tmp_path / "scripts" / "figures").iterdir()] == ["A2.png"]
+
+
+def test_the_readme_wants_records_and_markers(update_readme, tmp_path):
+    (tmp_path / "README.md").write_text("nothing\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"claims\.json has no records"):
+        update_readme.main("claims", tmp_path)
+    put_record(tmp_path, record("A1"))
+    with pytest.raises(ValueError, match="has no markers <!-- claims A -->"):
+        update_readme.main("claims", tmp_path)
+
+
+def test_one_depth_of_a_claim_can_be_examined_alone():
+    claim = a04_several_layers.of_depth(a04_several_layers.CLAIM, 2)
+    assert [list(preset.recipes) for preset in (claim.quick, claim.full)] == [[2], [2]]
+    assert claim.quick.seconds[2] == 300
+
+
+def test_copying_tells_an_x_from_a_y():
+    sizes = np.ones((6, 6)) + 7 * np.eye(6, k=1)  # every token takes the next
+    assert a08_copying.over_others(sizes, 1) == 8
+    assert a08_copying.over_others(sizes, 1, stride=1) == 8
+    assert a08_copying.over_others(sizes, -1, first=1) == pytest.approx(1 / ((8 + 3 + 8 + 3 + 4) / 12))
+    verdicts = {check.name: check.ok for check in a08_copying.copying(sizes, sizes) if check.ok is not None}
+    assert list(verdicts.values()) == [True, False, True]
+
+
+def test_the_nearest_step_of_gradient_descent():
+    steps = np.array([1.0, 2.0, -1.0])
+    assert a09_softmax.approximation_errors(-3 * steps, steps) == pytest.approx(np.zeros(3), abs=1e-30)
+    other = np.array([1.0, 0.0, 1.0])  # at right angles
+    assert a09_softmax.approximation_errors(other, steps) == pytest.approx(other**2 / (2 / 3))
+
+
+def trained(losses):
+    return in_context.Trained(None, None, np.arange(len(losses)), np.array(losses), 0.0)
+
+
+def test_steps_until_a_loss():
+    assert in_context.steps_until(trained([0.4] * 60 + [0.1] * 60), 0.3) == 69  # 25 at once: 16 of 0.4, 9 of 0.1
+    assert in_context.steps_until(trained([0.4] * 60), 0.3) == math.inf
+
+
+def test_the_interval_of_a_mean_over_many_tasks():
+    values = np.random.default_rng(0).normal(2.0, 1.0, 40_000)
+    low, high = in_context.interval_of_mean(values)
+    assert low < 2.0 < high
+    assert float(high - low) == pytest.approx(2 * 1.96 / 200, rel=0.1)
 
 
 def test_every_script_is_found_under_its_own_id():
@@ -78,3 +215,54 @@ def test_constructed_layers_hold_at_the_smallest_size():
 
 def test_the_engine_s_identity_holds_at_the_smallest_size():
     assert a02_engine.measure(dataclasses.replace(a02_engine.CLAIM.quick, steps=3, seeds=2)).ok
+
+
+SMALL = {
+    "tasks": 40,
+    "sensitivity_tasks": 3,
+    "points": 2,
+    "seeds": 2,
+    "steps": 3,
+    "population": 4,
+    "sizes": ((2, 1, 3, 2),),
+}
+
+
+def shrunk(value):
+    """A preset with every size at its smallest."""
+    if isinstance(value, dict):
+        return {name: shrunk(item) for name, item in value.items()}
+    if not dataclasses.is_dataclass(value):
+        return value
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return dataclasses.replace(value, **{name: SMALL.get(name, shrunk(item)) for name, item in fields.items()})
+
+
+@pytest.fixture
+def small_scripts(monkeypatch):
+    """What presets do not say is small too."""
+    monkeypatch.setattr(in_context, "FULL_RECIPES", shrunk(in_context.FULL_RECIPES))
+    monkeypatch.setattr(in_context, "SEARCH_TASKS", 20)
+    monkeypatch.setattr(in_context, "PLUS_PLUS_GRID", 2)
+    monkeypatch.setattr(a03_one_layer, "cpu_milliseconds", lambda training: 1.0)
+
+
+@pytest.mark.parametrize("name", [f"A{number}" for number in range(3, 11)])
+def test_the_full_preset_runs_at_the_smallest_size(name, small_scripts):
+    claim = load(find_scripts()[name])
+    if name == "A4":
+        claim = a04_several_layers.of_depth(claim, 5)
+    finding = claim.measure(shrunk(claim.full))
+    names = [check.name for check in finding.checks]
+    assert len(set(names)) == len(names)
+    assert any(check.ok is not None for check in finding.checks)
+    assert finding.figure.axes
+
+
+def test_gd_plus_plus_is_searched_over_both_numbers(monkeypatch):
+    monkeypatch.setattr(in_context, "SEARCH_TASKS", 500)
+    _, found = in_context.tuned_plus_plus(2)
+    assert float(found["step_size"]) == pytest.approx(13.5, rel=0.1)
+    assert float(found["shrinkage"]) == pytest.approx(1.78, rel=0.1)
+    weights = gd_plus_plus(in_context.ATTENTION, found["step_size"], found["shrinkage"])
+    assert in_context.steps_in_weights(weights) == pytest.approx((float(found["step_size"]), float(found["shrinkage"])))

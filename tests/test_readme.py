@@ -38,6 +38,14 @@ def test_the_example_of_attention_runs(capsys):
     assert "half squared error" in capsys.readouterr().out
 
 
+def test_the_shipped_attention_predicts_better_than_zero():
+    names = {}
+    exec(EXAMPLES[3], names)
+    file, state, x, y = (names[name] for name in ("file", "state", "x", "y"))
+    outputs = file.rule.predict(file.genome, state, x[10:])
+    assert jnp.mean((outputs - y[10:]) ** 2) < jnp.mean(y[10:] ** 2) / 2
+
+
 def example_rule():
     names = {"__name__": "example"}
     exec(EXAMPLES[1], names)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import numpy as np
-from claim import Check, Claim, Finding, at_most, main, reported
+from claim import Check, Claim, Finding, at_most, parser, reported, run, timed
 from in_context import (
     ATTENTION,
     CONTEXT,
     FULL_RECIPES,
+    ONE_STEP_LOSS,
     RECIPES,
     SOURCE,
     TASK,
@@ -17,6 +19,8 @@ from in_context import (
     Training,
     panels,
     smooth,
+    steps_in_weights,
+    steps_until,
     train,
     tuned_descent,
     tuned_plus_plus,
@@ -24,6 +28,7 @@ from in_context import (
 from matplotlib.axes import Axes
 
 from blur.evaluation.in_context import Learners, draw_tasks, likeness, losses_by_layer, losses_of
+from blur.rule import Genome
 
 PUBLISHED = {2: (0.15883, 0.11158, 0.11312), 5: (0.10961, 0.06539, 0.06783)}
 """Losses of gradient descent, GD++ and the trained model, measured with the authors' code on their own test tasks."""
@@ -31,17 +36,20 @@ PUBLISHED = {2: (0.15883, 0.11158, 0.11312), 5: (0.10961, 0.06539, 0.06783)}
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Training by number of layers, and test tasks."""
+    """Training by number of layers, test tasks, and seconds that each depth may take."""
 
     recipes: dict[int, Training]
     tasks: int
+    seconds: dict[int, float] = dataclasses.field(default_factory=dict)
 
 
-def measure_depth(layers: int, training: Training, count: int, axes: tuple[Axes, Axes]) -> list[Check]:
+def measure_depth(layers: int, preset: Preset, axes: tuple[Axes, Axes]) -> list[Check]:
     """Everything about one depth."""
+    start = time.perf_counter()
+    training, count = preset.recipes[layers], preset.tasks
     trained = train(ATTENTION, training, layers=layers)
     learners: Learners = {
-        "GD": tuned_descent(layers, tasks=4000),
+        "GD": tuned_descent(layers),
         "GD++": tuned_plus_plus(layers),
         "trained": trained.learner,
     }
@@ -57,26 +65,36 @@ def measure_depth(layers: int, training: Training, count: int, axes: tuple[Axes,
         by_layer = np.asarray(losses_by_layer(rule, genome, drawn)).mean(0)
         axes[1].plot(range(1, layers + 1), by_layer, style, marker=".", label=f"{name}, {layers} layers")
     published = PUBLISHED[layers]
+    words = steps_in_words(learners["GD++"][1], trained.genome)
     return [
         reported(f"L={layers}: loss of tuned GD", losses["GD"], f"{published[0]} (published code)"),
         reported(f"L={layers}: loss of tuned GD++", losses["GD++"], f"{published[1]} (published code)"),
         reported(f"L={layers}: loss of the trained model", losses["trained"], f"{published[2]} (published code)"),
+        reported(f"L={layers}: η and γ of tuned GD++", *words),
         at_most(f"L={layers}: trained / GD++", losses["trained"] / losses["GD++"], 1.05),
         at_most(f"L={layers}: trained / GD", losses["trained"] / losses["GD"], 0.8),
         reported(
             f"L={layers}: cosine of sensitivities to GD++", alike.cosine, "0.997 at 2, 0.996 at 5 (published code)"
         ),
         reported(f"L={layers}: prediction difference to GD++", alike.prediction_difference),
-        reported(f"L={layers}: seconds of training", trained.seconds),
+        reported(f"L={layers}: meta-steps until the loss is below one step's", steps_until(trained, ONE_STEP_LOSS)),
+        timed(f"L={layers}: seconds, with training", time.perf_counter() - start, preset.seconds.get(layers)),
     ]
+
+
+def steps_in_words(descent: Genome, trained: Genome) -> tuple[str, str]:
+    """η and γ of GD++, and those that are found in trained weights."""
+    size, shrinkage = steps_in_weights(trained)
+    found = f"{float(descent['step_size']):.2f}, {float(descent['shrinkage']):.3f}"
+    return found, f"{size:.2f}, {shrinkage:.3f} in the trained weights"
 
 
 def measure(preset: Preset) -> Finding:
     """Every depth of the preset."""
     figure, axes = panels(["Loss while training", "Loss after each layer, 4,000 test tasks"])
     checks = []
-    for layers, training in preset.recipes.items():
-        checks += measure_depth(layers, training, preset.tasks, (axes[0], axes[1]))
+    for layers in preset.recipes:
+        checks += measure_depth(layers, preset, (axes[0], axes[1]))
     axes[0].set(xlabel="meta-steps", ylim=(0.04, 0.3))
     axes[1].set(xlabel="layer", yscale="log", xticks=range(1, 6))
     for one in axes:
@@ -89,9 +107,24 @@ CLAIM = Claim(
     statement="Trained stacks of 2 and 5 tied layers beat gradient descent and match GD++",
     source=f"{SOURCE}, §3 and Fig. 3",
     measure=measure,
-    quick=Preset({layers: RECIPES[layers] for layers in (2, 5)}, tasks=100_000),
+    quick=Preset({layers: RECIPES[layers] for layers in (2, 5)}, tasks=100_000, seconds={2: 300, 5: 900}),
     full=Preset({layers: FULL_RECIPES[layers] for layers in (2, 5)}, tasks=1_000_000),
 )
 
+
+def of_depth(claim: Claim, layers: int) -> Claim:
+    """The claim about one depth alone."""
+    presets = (dataclasses.replace(p, recipes={layers: p.recipes[layers]}) for p in (claim.quick, claim.full))
+    return dataclasses.replace(claim, **dict(zip(("quick", "full"), presets, strict=True)))
+
+
+def main() -> None:
+    """The command line, with a choice of one depth."""
+    options = parser(CLAIM.statement)
+    options.add_argument("--layers", type=int, choices=sorted(CLAIM.quick.recipes), help="of this depth alone")
+    arguments = options.parse_args()
+    run(of_depth(CLAIM, arguments.layers) if arguments.layers else CLAIM, arguments)
+
+
 if __name__ == "__main__":
-    main(CLAIM)
+    main()

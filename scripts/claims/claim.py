@@ -1,14 +1,14 @@
 """What a claim is: a statement from a paper, what it leads one to expect, and a function that measures it.
 
 Every claim is a script of its own: `python scripts/claims/a03_one_layer.py [--full] [--out DIR]`. It prints statement,
-expected and measured figures and a verdict, writes DIR/<id>.json and a picture, and exits 1 if the claim failed.
+expected and measured figures and a verdict, writes its record into DIR/claims.json and a picture, and exits 1 if the
+claim failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from records import Record, put_record, read_records
 from rich.console import Console
 from rich.table import Table
 
-from blur.files import write_file
+from blur.meta.hosts import usable_cores
 from blur.plotting import save_png
 
 
@@ -53,6 +54,13 @@ def at_least(name: str, measured: float, limit: float) -> Check:
 def reported(name: str, measured: float | str, expected: str = "reported") -> Check:
     """A figure without a verdict."""
     return Check(name, expected, measured if isinstance(measured, str) else float(measured), None)
+
+
+def timed(name: str, measured: float, limit: float | None) -> Check:
+    """Expects a time ≤ limit on two cores; reported where there are fewer, or where there is no limit."""
+    if limit is None or usable_cores() < 2:
+        return reported(name, measured, "reported" if limit is None else f"≤ {limit:.4g} on two cores")
+    return at_most(name, measured, limit)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +97,8 @@ class Claim:
     full: Any
 
 
-def examine(claim: Claim, *, full: bool, out: Path) -> dict[str, Any]:
-    """Measures a claim, prints it, draws its picture and returns its record."""
+def examine(claim: Claim, *, full: bool, out: Path) -> Record:
+    """Measures a claim, prints it, draws its picture, and returns its record, which it adds to those in `out`."""
     console = Console()
     console.print(f"[bold]{claim.id}[/] {claim.statement}", f"[dim]{claim.source}[/]", sep="\n", highlight=False)
     start = time.perf_counter()
@@ -100,24 +108,34 @@ def examine(claim: Claim, *, full: bool, out: Path) -> dict[str, Any]:
     verdict = "[green]ok[/]" if finding.ok else "[red]FAILED[/]"
     console.print(f"{claim.id}: {verdict} ({seconds:.0f} s, {'full' if full else 'quick'} preset)\n", highlight=False)
     save_png(finding.figure, out / f"{claim.id}.png")
-    return {
+    return keep(claim, finding.checks, full=full, ok=finding.ok, seconds=seconds, out=out)
+
+
+def keep(claim: Claim, checks: Sequence[Check], *, full: bool, ok: bool, seconds: float, out: Path) -> Record:
+    """The record of a claim, added to those in `out`."""
+    record = {
         "id": claim.id,
         "statement": claim.statement,
         "source": claim.source,
-        "expected": {check.name: check.expected for check in finding.checks},
-        "measured": {check.name: check.measured for check in finding.checks},
-        "ok": finding.ok,
+        "expected": {check.name: check.expected for check in checks},
+        "measured": {check.name: check.measured for check in checks},
+        "verdicts": {check.name: check.ok for check in checks},
+        "ok": ok,
         "seconds": round(seconds, 1),
         "preset": "full" if full else "quick",
     }
+    put_record(out, record)
+    return record
 
 
 def main(claim: Claim) -> None:
     """The command line of one claim's script."""
-    arguments = parser(claim.statement).parse_args()
-    record = examine(claim, full=arguments.full, out=arguments.out)
-    write_file(arguments.out / f"{claim.id}.json", to_json(record))
-    sys.exit(0 if record["ok"] else 1)
+    run(claim, parser(claim.statement).parse_args())
+
+
+def run(claim: Claim, arguments: argparse.Namespace) -> None:
+    """Examines a claim as the options of `parser` say, and ends the process."""
+    sys.exit(0 if examine(claim, full=arguments.full, out=arguments.out)["ok"] else 1)
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -126,21 +144,17 @@ def parser(description: str) -> argparse.ArgumentParser:
     preset = options.add_mutually_exclusive_group()
     preset.add_argument("--quick", action="store_true", help="minutes on two CPU cores (the default)")
     preset.add_argument("--full", action="store_true", help="the published size")
-    options.add_argument("--out", type=Path, default=Path("runs/claims"), help="folder for records and pictures")
+    options.add_argument("--out", type=_folder, default="runs/claims", help="folder for records and pictures")
     return options
 
 
-def to_json(record: Any) -> str:
-    """Indented JSON; figures that are not finite become text."""
-    return json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return str(value) if isinstance(value, float) and value - value != 0 else value
+def _folder(path: str) -> Path:
+    """A folder whose records can be read, so that a broken file is found before the work."""
+    try:
+        read_records(Path(path))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return Path(path)
 
 
 def _table(checks: Sequence[Check]) -> Table:

@@ -1,6 +1,7 @@
 """Check claims by id: python scripts/claims/run.py [A1 A3 …] [--quick|--full] [--out DIR] [--list]
 
-All claims, if none is named. Writes DIR/claims.json and DIR/<id>.png, prints a table per claim, exits 1 if one failed.
+All claims, if none is named. Prints a table per claim, adds its record to DIR/claims.json (in place of an older one of
+the same claim and preset), draws DIR/<id>.png, and exits 1 if a claim failed.
 """
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+import time
 import traceback
 from pathlib import Path
 
-from claim import Claim, examine, parser, to_json
-
-from blur.files import write_file
+from claim import Check, Claim, examine, keep, parser
+from records import Record
 
 FOLDER = Path(__file__).parent
 
@@ -45,30 +46,21 @@ def main() -> int:
         for name in chosen:
             print(f"{name}: {load(scripts[name]).statement}")
         return 0
-    records = []
-    for name in chosen:
-        records.append(_record(load(scripts[name]), full=arguments.full, out=arguments.out))
-        write_file(arguments.out / "claims.json", to_json(records))
+    records = [_record(load(scripts[name]), full=arguments.full, out=arguments.out) for name in chosen]
     failed = [record["id"] for record in records if not record["ok"]]
     print(f"{len(records) - len(failed)} of {len(records)} claims hold" + (f"; failed: {failed}" if failed else ""))
     return 1 if failed else 0
 
 
-def _record(claim: Claim, *, full: bool, out: Path) -> dict:
+def _record(claim: Claim, *, full: bool, out: Path) -> Record:
     """The record of a claim; one whose measurement breaks has failed, and the others go on."""
+    start = time.perf_counter()
     try:
         return examine(claim, full=full, out=out)
     except Exception as error:
         traceback.print_exc()
-        return {
-            "id": claim.id,
-            "statement": claim.statement,
-            "source": claim.source,
-            "expected": {},
-            "measured": {"error": str(error)},
-            "ok": False,
-            "seconds": 0.0,
-        }
+        broken = Check("measurement", "ends", f"{type(error).__name__}: {error}", ok=False)
+        return keep(claim, [broken], full=full, ok=False, seconds=time.perf_counter() - start, out=out)
 
 
 if __name__ == "__main__":

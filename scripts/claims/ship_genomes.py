@@ -37,9 +37,9 @@ class Shipped:
 
 def _stack(layers: int) -> Shipped:
     does = "a step of gradient descent" if layers == 1 else f"{layers} steps of GD++"
-    plural = "s" * (layers > 1)
+    stack = "1 layer" if layers == 1 else f"{layers} tied layers"
     return Shipped(
-        f"{layers} layer{plural} of linear self-attention, trained on linear regression in context: {does}.",
+        f"{stack} of linear self-attention, trained on linear regression in context: nearly {does} (claims A3, A4).",
         ATTENTION,
         RECIPES[layers],
         layers,
@@ -49,18 +49,20 @@ def _stack(layers: int) -> Shipped:
 GENOMES = {
     **{f"linear_attention_{layers}": _stack(layers) for layers in RECIPES},
     "sine_transformer": Shipped(
-        "A perceptron and one layer of linear attention, trained on sine regression in context.",
+        "An embedding, a perceptron and a layer of linear attention, trained on sine regression in context (claim A7).",
         a07_sine.ATTENTION,
         a07_sine.RECIPE,
         task=a07_sine.TASK,
     ),
     "copying_transformer": Shipped(
-        "A softmax and a linear layer on unpaired tokens: the first copies pairs together, the second descends.",
+        "A softmax and a linear layer on unpaired tokens, trained on linear regression in context: the first gives "
+        "every token the next one, so an x its y; the loss is that of a step of gradient descent (claim A8).",
         a08_copying.RULE,
         a08_copying.RECIPE,
     ),
     "softmax_attention": Shipped(
-        "Two heads of softmax attention, trained on linear regression in context: nearly a step of gradient descent.",
+        "Two heads of softmax attention, trained on linear regression in context: roughly a step of gradient descent, "
+        "with a larger loss (claim A9).",
         a09_softmax.RULES["2 heads"],
         a09_softmax.RECIPE,
     ),

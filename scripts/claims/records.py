@@ -1,0 +1,89 @@
+"""The records of checked claims: one file per folder, and the table that a README shows of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from blur.files import write_file
+
+FILE_NAME = "claims.json"
+FIELDS = {"id", "statement", "source", "expected", "measured", "verdicts", "ok", "seconds", "preset"}
+"""Of a record. `expected`, `measured` and `verdicts` are by check; a verdict is null where nothing is expected."""
+
+Record = dict[str, Any]
+
+
+def read_records(folder: Path) -> list[Record]:
+    """The records in a folder, none if it has no file of them.
+
+    Raises:
+      ValueError: the file is not a list of records.
+    """
+    path = folder / FILE_NAME
+    if not path.exists():
+        return []
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:  # of UTF-8 or of JSON
+        records = None
+    if not isinstance(records, list) or not all(_is_record(record) for record in records):
+        raise ValueError(f"{path} holds no list of claims' records; expected what run.py writes: move it away")
+    return records
+
+
+def put_record(folder: Path, record: Record) -> None:
+    """Adds a record to a folder's, in place of the one of the same claim and preset; they stay in the order of ids."""
+    key = _order(record)
+    others = [other for other in read_records(folder) if _order(other) != key]
+    write_file(folder / FILE_NAME, to_json(sorted([*others, record], key=_order)))
+
+
+def to_json(record: Any) -> str:
+    """Indented JSON; figures that are not finite become text."""
+    return json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def table(records: Sequence[Record]) -> str:
+    """A Markdown table with a row per record: the checks with a verdict, those that failed in bold."""
+    lines = ["| claim | measured (expected) | verdict |\n|---|---|---|\n"]
+    for record in records:
+        names = [name for name, verdict in record["verdicts"].items() if verdict is not None]
+        checks = "<br>".join(_check(record, name) for name in names)
+        verdict = f"{'holds' if record['ok'] else '**fails**'}, {record['seconds']:.0f} s, {record['preset']}"
+        lines.append(f"| **{record['id']}** {_cell(record['statement'])} | {checks} | {verdict} |\n")
+    return "".join(lines)
+
+
+def _check(record: Record, name: str) -> str:
+    """One check of a record in a cell."""
+    measured = record["measured"][name]
+    value = measured if isinstance(measured, str) else f"{measured:.4g}"
+    text = _cell(f"{name}: {value} ({record['expected'][name]})")
+    return text if record["verdicts"][name] else f"**{text}**"
+
+
+def _cell(text: str) -> str:
+    """Text as it is: nothing in it ends a cell or is emphasis."""
+    return re.sub(r"([|*])", r"\\\1", text).replace("\n", " ")
+
+
+def _order(record: Record) -> tuple[str, int, str]:
+    """A2 before A10 before B1; full before quick."""
+    letter, number = re.fullmatch(r"([A-Z])(\d+)", record["id"]).groups()  # type: ignore[union-attr]  # see _is_record
+    return letter, int(number), record["preset"]
+
+
+def _is_record(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) >= FIELDS and bool(re.fullmatch(r"[A-Z]\d+", str(value["id"])))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and value - value != 0 else value
