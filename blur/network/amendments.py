@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from blur.network.dual import refuse_dual
+from blur.network.dual import is_factors, refuse_dual, scaled
 from blur.network.synapses import Synapse
 from blur.rule import Batch, Genome, Phase
 from blur.state import State
@@ -102,29 +103,11 @@ class Oja(Phase):
 
 
 @dataclasses.dataclass(frozen=True)
-class Momentum(Phase):
-    """Δ ← Δ + β · the Δ of the step before: heavy-ball momentum (Polyak 1964). Genome: `momentum` β, of which 0 to start.
-
-    Owns the state field `velocity`.
-    """
-
-    def init_genome(self, key: Key[Array, ""]) -> Genome:
-        """β = 0."""
-        return {"momentum": jnp.zeros(())}
-
-    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
-        """Adds `velocity`, at rest."""
-        return state.replace(velocity=jax.tree.map(jnp.zeros_like, state.synapses))
-
-    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
-        """Amends `change`."""
-        velocity = jax.tree.map(lambda v, delta: genome["momentum"] * v + delta, state.velocity, state.change.synapses)
-        return amend(state, *velocity).replace(velocity=velocity)
-
-
-@dataclasses.dataclass(frozen=True)
 class Decay(Phase):
-    """Δ ← Δ (1 + |r| t)^(−|p|) in step t: rates that decay as a power of time. Genome: `rate` r, `power` p."""
+    """Δ ← Δ (1 + |r| t)^(−|p|) in inner step t = 0, 1, …: step sizes that decay as a power of time, at any horizon.
+
+    Genome: `rate` r, `power` p.
+    """
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """r = 0.1, p = 0.5."""
@@ -133,4 +116,5 @@ class Decay(Phase):
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Amends `change`."""
         factor = (1 + jnp.abs(genome["rate"]) * state.step) ** -jnp.abs(genome["power"])
-        return amend(state, *jax.tree.map(lambda delta: factor * delta, state.change.synapses))
+        scale = functools.partial(scaled, factor=factor)
+        return amend(state, *jax.tree.map(scale, state.change.synapses, is_leaf=is_factors))

@@ -49,9 +49,9 @@ class Hebbian(LayerwisePhase):
       separate_backward: whether backward synapses have transforms of their own.
       reference_batch: None to sum over the batch; else the mean over the batch times this number, so that one genome
         serves any batch size.
-      reference_fan_in: None for η̃ as it is; else η̃ · reference_fan_in / fan-in for all synapses but the bias, so that one
-        genome serves any width and image size: what arrives at a neuron then changes by as much, however many synapses
-        bring it (as in the maximal-update parametrisation, Yang & Hu 2021).
+      reference_fan_in: None for η̃ as it is; else η̃ · reference_fan_in / fan-in for all synapses but the bias, so that
+        one genome serves any width and image size: what arrives at a neuron then changes by as much, however many
+        synapses bring it (as in the maximal-update parametrisation, Yang & Hu 2021).
       lower: the field that holds the activities of the lower layers (see `Remember`).
       transform_scale: standard deviation of random transforms.
       initial_update: η̃ of a random genome.

@@ -11,7 +11,6 @@ from jaxtyping import Array, Key
 from blur.rule import Genome, Phase
 from blur.state import State
 
-
 PerLayer = int | Literal["ends"] | None
 """None: one genome for all layers. `ends`: one for the first synapse layer, one for the last, one for all between, at
 any depth. A number: one for each of so many synapse layers."""
