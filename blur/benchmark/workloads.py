@@ -42,8 +42,17 @@ class Workload:
 
     @property
     def rule(self) -> Bidirectional:
-        """The bidirectional rule; everything but its sizes is its default."""
-        return Bidirectional(hidden=self.sizes[1:-1], states=self.states)
+        """The bidirectional rule as published, without what this package adds."""
+        return Bidirectional(
+            hidden=self.sizes[1:-1],
+            states=self.states,
+            activation="relu_tanh",
+            reference_fan_in=None,
+            per_layer=None,
+            gated=False,
+            symmetric=False,
+            decay=False,
+        )
 
     @property
     def sgd(self) -> OptaxMLP:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from blur.network.dual import refuse_dual
+from blur.network.dual import is_factors, refuse_dual, scaled
 from blur.network.synapses import Synapse
 from blur.rule import Batch, Genome, Phase
 from blur.state import State
@@ -99,3 +100,21 @@ class Oja(Phase):
         if not self.from_weights:
             return jnp.einsum("b,cbn->cn", weight, target**2)
         return jnp.sum(weights**2, axis=1) + (0 if bias is None else bias**2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Decay(Phase):
+    """Δ ← Δ (1 + |r| t)^(−|p|) in inner step t = 0, 1, …: step sizes that decay as a power of time, at any horizon.
+
+    Genome: `rate` r, `power` p.
+    """
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """r = 0.1, p = 0.5."""
+        return {"rate": jnp.full((), 0.1), "power": jnp.full((), 0.5)}
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Amends `change`."""
+        factor = (1 + jnp.abs(genome["rate"]) * state.step) ** -jnp.abs(genome["power"])
+        scale = functools.partial(scaled, factor=factor)
+        return amend(state, *jax.tree.map(scale, state.change.synapses, is_leaf=is_factors))

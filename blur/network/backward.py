@@ -6,23 +6,27 @@ import dataclasses
 from typing import Literal
 
 import jax.numpy as jnp
+from jaxtyping import Array, Key
 
 from blur.network.activations import find_activation
-from blur.network.layers import Layer, cross, cross_back
+from blur.network.layers import Layer, cross, cross_back, mix
 from blur.network.sweep import Sweep
 from blur.network.synapses import Synapse
 from blur.rule import Batch, Genome
 from blur.state import State
 
-Combine = Literal["additive", "multiplicative", "multiplicative_second_state", "replace"]
+Combine = Literal["additive", "gated", "multiplicative", "multiplicative_second_state", "replace"]
 
 
 def combine(mode: Combine, genome: Genome, layer: Layer, arriving: Layer) -> Layer:
     """How what arrives from above (η u) changes a layer a.
 
-    `additive` f a + η u; `multiplicative` f a u; `multiplicative_second_state` f (a¹, a² u², …); `replace` u.
+    `additive` f a + η u; `gated` f a + η (β + γᵀa) u, as a derivative φ′(a) gates an error in backpropagation;
+    `multiplicative` f a u; `multiplicative_second_state` f (a¹, a² u², …); `replace` u.
     """
-    if mode == "additive":
+    if mode in ("additive", "gated"):
+        if mode == "gated":
+            arriving = (genome["gate_bias"][:, None, None] + mix(layer, genome["gate"])) * arriving
         return genome["keep"] * layer + genome["update"] * arriving
     if mode == "multiplicative":
         return genome["keep"] * layer * arriving
@@ -35,13 +39,20 @@ def combine(mode: Combine, genome: Genome, layer: Layer, arriving: Layer) -> Lay
 class Backward(Sweep):
     """a_i^c ← σ(N(f a_i^c + η Σ_{j,d} v_ji^c μ^{dc} a_j^d)), layer by layer downwards to the first hidden one.
 
-    Genome: that of `Sweep`, whose `transform` is μ.
+    Genome: that of `Sweep`, whose `transform` is μ; if `gated`, `gate` γ [states, states] and `gate_bias` β [states].
 
     Attributes (and those of `Sweep`):
       combine: how what arrives changes a layer: see `combine`.
     """
 
     combine: Combine = "additive"
+
+    def init_layer_genome(self, key: Key[Array, ""]) -> Genome:
+        """That of `Sweep`; gates are open: γ = 0, β = 1."""
+        genome = super().init_layer_genome(key)
+        if self.combine != "gated":
+            return genome
+        return genome | {"gate": jnp.zeros((self.states, self.states)), "gate_bias": jnp.ones(self.states)}
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Sets the hidden layers of `neurons`; input and output stay."""

@@ -29,6 +29,16 @@ class Factors(NamedTuple):
     post: Float[Array, "states batch outputs"]
 
 
+def is_factors(node: Any) -> bool:
+    """Whether this is an outer product that is not carried out: a leaf of a change of synapses."""
+    return isinstance(node, Factors)
+
+
+def scaled(change: Array | Factors, factor: Array) -> Array | Factors:
+    """A change of synapses times a factor, in either form."""
+    return change._replace(post=factor * change.post) if isinstance(change, Factors) else factor * change
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class DualWeights:

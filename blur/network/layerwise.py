@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import jax
 from jaxtyping import Array, Key
@@ -10,35 +11,46 @@ from jaxtyping import Array, Key
 from blur.rule import Genome, Phase
 from blur.state import State
 
+PerLayer = int | Literal["ends"] | None
+"""None: one genome for all layers. `ends`: one for the first synapse layer, one for the last, one for all between, at
+any depth. A number: one for each of so many synapse layers."""
+
+FIRST, BETWEEN, LAST = range(3)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LayerwisePhase(Phase):
-    """A phase whose genome is shared by all layers, or has a leading axis over `per_layer` synapse layers.
+    """A phase whose genome is shared by all layers, or has a leading axis over those that have their own.
 
     Attributes:
-      per_layer: None for one genome shared by all layers, else the number of synapse layers that each have their own.
+      per_layer: which layers share a genome: see `PerLayer`.
     """
 
-    per_layer: int | None = None
+    per_layer: PerLayer = None
 
     def init_layer_genome(self, key: Key[Array, ""]) -> Genome:
         """The genome of one layer."""
         raise NotImplementedError
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
-        """One genome, or `per_layer` of them stacked."""
+        """One genome, or those of all layers stacked."""
         if self.per_layer is None:
             return self.init_layer_genome(key)
-        return jax.vmap(self.init_layer_genome)(jax.random.split(key, self.per_layer))
+        count = LAST + 1 if self.per_layer == "ends" else self.per_layer
+        return jax.vmap(self.init_layer_genome)(jax.random.split(key, count))
 
     def layer_genomes(self, genome: Genome, state: State) -> list[Genome]:
         """The genome of each synapse layer of the state, in order."""
         layers = len(state.synapses)
         if self.per_layer is None:
             return [genome] * layers
-        if self.per_layer != layers:
+        if self.per_layer == "ends":
+            places = ([FIRST] + [BETWEEN] * (layers - 2) + [LAST])[-layers:]
+        elif self.per_layer == layers:
+            places = list(range(layers))
+        else:
             raise ValueError(
                 f"{type(self).__name__} has a genome for each of {self.per_layer} synapse layers, but the network has "
                 f"{layers}; use a shared genome (per_layer=None) to change the depth"
             )
-        return [jax.tree.map(lambda leaf, index=index: leaf[index], genome) for index in range(layers)]
+        return [jax.tree.map(lambda leaf, place=place: leaf[place], genome) for place in places]

@@ -51,11 +51,15 @@ class DenseSynapses(Phase):
     neuron and that of a backward synapse is the number of neurons above. The scales s (all forward synapses, the last
     layer's on top, and backward synapses) belong to the genome.
 
+    A `symmetric` start adds transposes to the backward synapses, v_ji^c += Σ_d B^{dc} w_ij^d with `backward_mix` B in
+    the genome: then feedback need not align with the forward synapses before it is of use.
+
     Attributes:
       hidden: neurons of each hidden layer.
       states: states of a synapse: those of a neuron, or 1 to serve all of them.
       separate_backward: whether backward synapses are their own, not the transpose of the forward ones.
       bias: whether each layer hears a bias neuron.
+      symmetric: whether separate backward synapses start near transposes of the forward ones.
       dual_steps: store the forward synapses of the input in dual form (`blur.network.dual`), with room for this many
         inner steps; None to store them as they are.
     """
@@ -64,12 +68,16 @@ class DenseSynapses(Phase):
     states: int
     separate_backward: bool = True
     bias: bool = True
+    symmetric: bool = False
     dual_steps: int | None = None
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
-        """Scales of 1."""
+        """Scales of 1; with a symmetric start B = 1, and backward synapses of their own at a tenth."""
         names = ["forward_scale", "output_scale"] + ["backward_scale"] * self.separate_backward
-        return {name: jnp.ones(()) for name in names}
+        genome = {name: jnp.ones(()) for name in names}
+        if not (self.symmetric and self.separate_backward):
+            return genome
+        return genome | {"backward_scale": jnp.full((), 0.1), "backward_mix": jnp.eye(self.states)}
 
     def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
         """Adds `synapses`."""
@@ -103,4 +111,7 @@ class DenseSynapses(Phase):
         if not self.separate_backward or index == 0:
             return Synapse(forward, bias, None)
         backward_scale = genome["backward_scale"] / math.sqrt(targets)
-        return Synapse(forward, bias, draw(backward_key, backward_scale, targets, sources))
+        backward = draw(backward_key, backward_scale, targets, sources)
+        if self.symmetric:
+            backward += jnp.einsum("dc,dio->coi", genome["backward_mix"], forward)
+        return Synapse(forward, bias, backward)

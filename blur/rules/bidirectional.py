@@ -8,9 +8,11 @@ from typing import Any, Literal, get_args
 
 from blur.choices import check_choice
 from blur.network.activations import ACTIVATIONS
+from blur.network.amendments import Decay
 from blur.network.backward import Backward
 from blur.network.forward import Forward
 from blur.network.hebbian import ApplyChange, Hebbian
+from blur.network.layerwise import PerLayer
 from blur.network.normalisation import StatisticsRule
 from blur.network.present import Feedback, PresentInput, Readout
 from blur.network.synapses import DenseSynapses, check_widths
@@ -28,8 +30,8 @@ class Bidirectional(ChainRule):
     the backward sweep makes of them is up to the genome (some tens of numbers, shared by all neurons and layers):
 
       forward   a_j ← σ(N(f a_j + η Σ_i w_ij ν a_i))
-      backward  a_i ← σ(N(f a_i + η Σ_j v_ji μ a_j)), from (prediction, target, 0, …) on
-      synapses  w_ij ← f̃ w_ij + η̃ Σ_batch (ν̃ᵀ a_i)(μ̃ a_j), and v_ji likewise with transforms of its own
+      backward  a_i ← σ(N(f a_i + η g Σ_j v_ji μ a_j)), g = β + γᵀ a_i, from (prediction, target, 0, …) on
+      synapses  w_ij ← f̃ w_ij + η̃_t Σ_batch (ν̃ᵀ a_i)(μ̃ a_j), and v_ji likewise with transforms of its own
 
     Other networks are other chains of the same phases (`blur.network`); this is the one the zoo is made of.
 
@@ -42,7 +44,12 @@ class Bidirectional(ChainRule):
       statistics: those used to predict: of the last `support` batch, or of the `query` batch itself.
       synapses: `separate` backward synapses, or `tied` to the forward ones.
       reference_batch: None for Hebbian sums over the batch; else means times this number, for any batch size.
-      per_layer: None for one genome for all layers; else the number of synapse layers that each have their own.
+      reference_fan_in: None for η̃ as it is; else η̃ is divided by the fan-in and times this number, for any width.
+      per_layer: None for one genome for all layers; `ends` for one at the input, one at the output and one for all
+        between; else the number of synapse layers that each have their own.
+      gated: whether feedback is gated by the neuron that it arrives at; else g = 1.
+      symmetric: whether backward synapses start near transposes of the forward ones.
+      decay: whether η̃_t = η̃ (1 + r t)^−p decays over the inner steps t; else it is η̃.
       readout_scale: outputs = scale · prediction state: logits in classification. In regression a last tanh bounds
         outputs by ±scale, so targets should be of order one; last_activation="identity" with scale 1 has no bound.
       transform_scale: standard deviation of the transforms ν, μ, ν̃, μ̃ of a random genome.
@@ -56,13 +63,17 @@ class Bidirectional(ChainRule):
 
     hidden: tuple[int, ...] = (64,)
     states: int = 4
-    activation: str = "relu_tanh"
+    activation: str = "gelu"
     last_activation: str = "tanh"
     normalise: Normalise = "both"
     statistics: StatisticsRule = "support"
     synapses: SynapseRule = "separate"
     reference_batch: float | None = 128.0
-    per_layer: int | None = None
+    reference_fan_in: float | None = 64.0
+    per_layer: PerLayer = "ends"
+    gated: bool = True
+    symmetric: bool = True
+    decay: bool = True
     readout_scale: float = 4.0
     transform_scale: float = 0.15
     initial_update: float = -1e-3
@@ -97,7 +108,11 @@ class Bidirectional(ChainRule):
         separate = self.synapses == "separate"
         return chain(
             synapses=DenseSynapses(
-                hidden=self.hidden, states=self.states, separate_backward=separate, dual_steps=self.dual_steps
+                hidden=self.hidden,
+                states=self.states,
+                separate_backward=separate,
+                symmetric=self.symmetric,
+                dual_steps=self.dual_steps,
             ),
             input=PresentInput(),
             forward=Forward(
@@ -107,15 +122,19 @@ class Bidirectional(ChainRule):
                 statistics=self.statistics,
             ),
             feedback=Feedback(),
-            backward=Backward(**sweep, normalise=self.normalise == "both"),
+            backward=Backward(
+                **sweep, combine="gated" if self.gated else "additive", normalise=self.normalise == "both"
+            ),
             hebbian=Hebbian(
                 states=self.states,
                 separate_backward=separate,
                 reference_batch=self.reference_batch,
+                reference_fan_in=self.reference_fan_in,
                 per_layer=self.per_layer,
                 transform_scale=self.transform_scale,
                 initial_update=self.initial_update,
             ),
+            **({"decay": Decay()} if self.decay else {}),
             apply=ApplyChange(per_layer=self.per_layer),
             read=("input", "forward"),
             output=Readout(self.readout_scale),

@@ -1,6 +1,5 @@
 """From random genomes to rules that learn real digits: by the gradient, and by CMA-ES."""
 
-import numpy as np
 import pytest
 
 from blur.meta import MetaTraining, Setting, meta_train
@@ -20,5 +19,5 @@ SETTING = Setting(Bidirectional(hidden=(16,), states=3), make_task("digits"), un
 )
 def test_a_random_genome_becomes_a_rule_that_learns_digits(config, accuracy):
     result = meta_train(SETTING, config, progress=False)
-    assert np.mean(result.history["accuracy"][:5]) < 0.4  # chance is 0.1; the inner loop starts from nothing each time
+    assert result.history["accuracy"][0] < 0.3  # chance is 0.1
     assert result.accuracy > accuracy

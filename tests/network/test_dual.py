@@ -38,8 +38,8 @@ def random_episode(dtype=jnp.float32, steps=STEPS):
 
 def random_genome(dtype=jnp.float32):
     genome = DENSE.init_genome(jax.random.key(1))
-    genome["apply"]["keep"] = jnp.array(0.9)
-    genome["hebbian"]["update"] = jnp.array(-0.05)
+    genome["apply"]["keep"] = jnp.full_like(genome["apply"]["keep"], 0.9)
+    genome["hebbian"]["update"] = jnp.full_like(genome["hebbian"]["update"], -0.05)
     return jax.tree.map(lambda leaf: leaf.astype(dtype), genome)
 
 

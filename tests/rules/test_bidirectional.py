@@ -15,11 +15,14 @@ from blur.losses import accuracy, cross_entropy
 from blur.meta import MetaTraining, Setting, meta_train
 from blur.meta.objective import Objective
 from blur.meta.validation import validate
+from blur.network.backward import Backward, combine
+from blur.network.layerwise import LayerwisePhase
 from blur.rule import Batch, Episode, make_batch
 from blur.rules.bidirectional import Bidirectional
+from blur.state import State
 from blur.tasks.regression import LinearRegression
 
-RULE = Bidirectional(hidden=(6, 5), states=3, transform_scale=0.6, initial_update=-0.05)
+RULE = Bidirectional(hidden=(6, 5), states=3, transform_scale=0.6, initial_update=-0.05, reference_fan_in=6.0)
 
 
 def examples(key, *shape):
@@ -37,7 +40,10 @@ PREDICT = jax.jit(lambda rule, genome, state, inputs: rule.predict(genome, state
 
 
 def assert_close(ours, theirs, atol=1e-6):
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2e-5, atol=atol), ours, theirs)
+    def close(one, other):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=atol * max(1, float(jnp.max(jnp.abs(other)))))
+
+    jax.tree.map(close, ours, theirs)
 
 
 @settings(max_examples=8, deadline=None)
@@ -101,7 +107,7 @@ def test_support_statistics_classify_single_examples_and_query_statistics_do_not
 
 
 def test_normalised_pre_activations_have_the_learned_gain_and_shift():
-    rule = dataclasses.replace(RULE, activation="identity", hidden=(6,))
+    rule = dataclasses.replace(RULE, activation="identity", hidden=(6,), per_layer=None)
     genome, state = start(rule)
     genome["forward"] |= {"gain": jnp.array([1.0, 2.0, 3.0]), "shift": jnp.array([0.0, -1.0, 0.5])}
     phases = rule.chain.reader
@@ -111,7 +117,7 @@ def test_normalised_pre_activations_have_the_learned_gain_and_shift():
 
 
 def test_tied_synapses_equal_separate_ones_that_start_transposed_and_share_transposed_transforms():
-    separate = dataclasses.replace(RULE, normalise="forward")
+    separate = dataclasses.replace(RULE, normalise="forward", per_layer=None, reference_fan_in=None)
     tied = dataclasses.replace(separate, synapses="tied")
     genome, state = start(separate)
     hebbian = genome["hebbian"]
@@ -127,15 +133,69 @@ def test_tied_synapses_equal_separate_ones_that_start_transposed_and_share_trans
     assert_close(ours.synapses[1].backward, ours.synapses[1].forward.swapaxes(1, 2))
 
 
-def test_a_genome_per_layer_that_is_the_same_everywhere_equals_a_shared_one():
-    layered = dataclasses.replace(RULE, per_layer=3)
-    genome, state = start(RULE)
+@pytest.mark.parametrize("per_layer", [3, "ends"])
+def test_a_genome_per_layer_that_is_the_same_everywhere_equals_a_shared_one(per_layer):
+    shared, layered = (dataclasses.replace(RULE, per_layer=value) for value in (None, per_layer))
+    genome, state = start(shared)
     copies = {
-        name: part if name == "synapses" else jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), part)
+        name: part if name in ("synapses", "decay") else jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), part)
         for name, part in genome.items()
     }
     batch = examples(jax.random.key(3), 8)
-    assert_close(STEP(RULE, genome, state, batch).synapses, STEP(layered, copies, state, batch).synapses)
+    assert_close(STEP(shared, genome, state, batch).synapses, STEP(layered, copies, state, batch).synapses)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"), [(1, ["last"]), (2, ["first", "last"]), (4, ["first", "between", "between", "last"])]
+)
+def test_genomes_of_the_ends_serve_any_depth(layers, expected):
+    phase = LayerwisePhase(per_layer="ends")
+    names = np.array(["first", "between", "last"])
+    assert phase.layer_genomes(names, State(synapses=(None,) * layers)) == expected
+
+
+def changes(rule, step=0):
+    """What one step adds to every synapse."""
+    genome, state = start(RULE)
+    genome = {name: part for name, part in genome.items() if name != "decay" or rule.decay}
+    after = STEP(rule, genome, state.replace(step=jnp.asarray(step)), examples(jax.random.key(3), 8))
+    return jax.tree.map(jnp.subtract, after.synapses, state.synapses)
+
+
+def test_with_a_reference_fan_in_changes_are_divided_by_the_number_of_sources():
+    plain, scaled = changes(dataclasses.replace(RULE, reference_fan_in=None)), changes(RULE)
+    for one, other in zip(plain, scaled, strict=True):
+        assert_close(one.forward * 6 / one.forward.shape[1], other.forward, atol=1e-5)
+        assert_close(one.bias, other.bias)
+        if one.backward is not None:
+            assert_close(one.backward * 6 / one.backward.shape[1], other.backward, atol=1e-5)
+
+
+def test_changes_decay_as_a_power_of_time():
+    plain, decayed = changes(dataclasses.replace(RULE, decay=False), step=30), changes(RULE, step=30)
+    assert_close(jax.tree.map(lambda delta: delta * 4**-0.5, plain), decayed, atol=1e-5)  # (1 + 0.1 · 30)^−½
+
+
+def test_a_gate_multiplies_what_arrives_by_a_mixture_of_the_neurons_states():
+    rng = np.random.default_rng(0)
+    gate, bias, layer, arriving = (rng.normal(size=shape) for shape in ((3, 3), 3, (3, 8, 5), (3, 8, 5)))
+    genome = {"gate": gate, "gate_bias": bias, "keep": np.array(0.7), "update": np.array(0.3)}
+    found = combine("gated", jax.tree.map(jnp.asarray, genome), jnp.asarray(layer), jnp.asarray(arriving))
+    opening = bias[:, None, None] + np.einsum("dc,dbn->cbn", gate, layer)
+    np.testing.assert_allclose(found, 0.7 * layer + 0.3 * opening * arriving, rtol=1e-4, atol=1e-5)
+    genome = Backward(states=3, combine="gated").init_genome(jax.random.key(0))
+    assert_close(*(combine(mode, genome, jnp.asarray(layer), jnp.asarray(arriving)) for mode in ("gated", "additive")))
+
+
+def test_a_symmetric_start_mixes_transposes_into_backward_synapses():
+    genome = RULE.init_genome(jax.random.key(0))
+    mixing = jax.random.normal(jax.random.key(4), (3, 3))
+    genome["synapses"] |= {"backward_scale": jnp.zeros(()), "backward_mix": mixing}
+    state = RULE.init_state(genome, jax.random.key(1), examples(jax.random.key(2), 8))
+    for synapse in state.synapses[1:]:
+        assert_close(synapse.backward, jnp.einsum("dc,dio->coi", mixing, synapse.forward))
+    without = dataclasses.replace(RULE, symmetric=False).init_genome(jax.random.key(0))["synapses"]
+    assert set(without) == {"forward_scale", "output_scale", "backward_scale"}
 
 
 def test_a_genome_per_layer_cannot_change_depth():
