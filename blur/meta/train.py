@@ -82,7 +82,7 @@ def meta_train(
     Args:
       settings: one setting, or a mixture whose rules share one genome; each meta-step draws one by weight.
       config: everything else that the result depends on.
-      init: a genome that all candidates start from, instead of random ones.
+      init: a genome that all candidates start from, instead of random ones; it is kept if nothing better is found.
       out: a folder for configuration, metrics, checkpoints, genome and learning curve; None writes nothing.
       resume: continue the run in `out`.
       known: classes and functions of the rules that are not in `blur.rules.RULES`, by name; needed with `out`.
@@ -151,6 +151,9 @@ class _Run:
         """Runs chunks until all meta-steps are done or a signal comes."""
         done, length, met = int(state.meta_step), 1, set[int]()
         saved = time.monotonic()
+        if done == 0 and self.init is not None:
+            state, look = self._validate(state, done)
+            records.append(look)
         with Interruption() as interruption, self._meter(done, progress) as meter:
             while done < self.size.meta_steps:
                 stop = min(done + length, self._next_validation(done))

@@ -188,6 +188,13 @@ def test_init_is_where_all_candidates_start():
     np.testing.assert_allclose(result.genome["log_rate"], 0.25, rtol=1e-6)
 
 
+def test_an_init_is_kept_if_nothing_better_is_found():
+    best = run(dataclasses.replace(SMALL, meta_steps=300, learning_rate=0.1))
+    ruined = run(dataclasses.replace(SMALL, learning_rate=10.0), init=best.genome)
+    assert (ruined.meta_step, ruined.genome) == (0, best.genome)
+    assert ruined.fitness < ruined.history["validation_fitness"][1:].min()
+
+
 def test_an_unfit_init_is_refused():
     with pytest.raises(ValueError, match=r"genomes differ at \['log_rate'\]: the rule has \(\) and init has \(2,\)"):
         run(SMALL, init={"log_rate": np.zeros(2)})
