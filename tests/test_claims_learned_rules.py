@@ -7,6 +7,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -28,6 +29,9 @@ from report_toys import make_record  # noqa: E402
 
 import blur  # noqa: E402
 from blur.evaluation import baselines, tuning  # noqa: E402
+from blur.evaluation import evaluate as evaluation  # noqa: E402
+from blur.evaluation.cost import StepCost  # noqa: E402
+from blur.evaluation.curves import Curves  # noqa: E402
 from blur.meta.config import make_outer  # noqa: E402
 
 SCRIPTS = (
@@ -54,7 +58,7 @@ TRAINING = blur.MetaTraining(meta_steps=2, candidates=1, validation_episodes=2)
 
 @pytest.fixture
 def small_grids(monkeypatch):
-    """Two rates, and for momentum two momenta, which are never widened."""
+    """Two rates, and for momentum two momenta, which are never widened; nothing is timed."""
 
     def grid(optimizer, kind):
         axes = {"learning_rate": (0.1, 1.0), "output_scale": (0.0,), "decay": (0.0,)}
@@ -62,6 +66,41 @@ def small_grids(monkeypatch):
 
     monkeypatch.setattr(baselines, "initial_grid", grid)
     monkeypatch.setattr(tuning, "MAX_EXTENSIONS", 0)
+    monkeypatch.setattr(evaluation, "step_cost", lambda *_: StepCost(None, 0.0))
+
+
+@pytest.fixture
+def made_up(monkeypatch):
+    """Scripts meta-train nothing and play no episode: genomes are random, and so are accuracies."""
+
+    def meta_train_seeds(setting, config, seeds):
+        history = {"meta_step": np.arange(1, 9), "accuracy": np.linspace(0, 1, 8)[:, None]}
+        keys = [jax.random.key(seed) for seed in range(seeds)]
+        return [blur.meta.MetaTrainResult(setting.rule.init_genome(key), 1.0, 0.5, 0, 8, history) for key in keys]
+
+    def compare(preset, learners, plans):
+        conditions = [(plan, condition) for plan in plans for condition in plan.conditions(())]
+        return [records_of(learners, plan, condition) for plan, condition in conditions]
+
+    def curves_on_test(preset, rule, genomes, condition, episodes):
+        curve = np.full((episodes, condition.unroll), 0.5)
+        return [Curves(curve, curve) for _ in genomes]
+
+    for script in SCRIPTS:
+        for stub in (meta_train_seeds, compare, curves_on_test):
+            if hasattr(script, stub.__name__):
+                monkeypatch.setattr(script, stub.__name__, stub)
+
+
+def records_of(learners, plan, condition):
+    """Made-up records of one condition."""
+    names = {variant.name: "baseline" for variant in baselines.variants(plan)}
+    names |= {learner.name: "learner" for learner in learners}
+    sizes = {"task": condition.task, "resolution": condition.resolution, "hidden": condition.hidden}
+    fields = {**sizes, "unroll": condition.unroll, "differences_ci95": dict.fromkeys(names, (-0.1, 0.1))}
+    curve = tuple(np.linspace(0.1, 0.5, condition.unroll))
+    fields |= {"curve_mean": curve, "curve_ci95": (curve, curve)}
+    return {name: make_record(name, 0.5, kind=kind, **fields) for name, kind in names.items()}
 
 
 @pytest.fixture(scope="module")
@@ -138,20 +177,37 @@ def test_where_data_are_looked_for(monkeypatch, tmp_path, variable, beside, expe
     assert claims.examination(arguments) == {"full": True, "out": Path("runs/claims"), "data_dir": "other"}
 
 
-def test_random_genomes_are_counted_over_seeds(small_grids):
-    preset = tiny(b03_random_genomes, ways={"gradient": TRAINING, "another": TRAINING}, seeds=2)
-    finding = b03_random_genomes.measure(preset)
+def test_random_genomes_are_counted_over_seeds(made_up):
+    ways = {"gradient": TRAINING, "CMA-ES": TRAINING}
+    finding = b03_random_genomes.measure(tiny(b03_random_genomes, ways=ways, seeds=2))
     check_names(finding)
-    assert [name.split(":")[0] for name in names_of(finding, judged=True)] == ["gradient", "another"]
-    points = {check.name: check.measured for check in finding.checks}
-    first, second = points["gradient: accuracies of the seeds"].split(", ")
-    assert points["another: accuracies of the seeds"] == f"{first}, {second}"  # the same seeds, the same training
+    assert [name.split(":")[0] for name in names_of(finding, judged=True)] == ["gradient", "CMA-ES"]
+
+
+def test_seeds_that_beat_sgd_are_counted():
     scores = {
         f"way, seed {seed}": make_record("way", mean, kind="learner") for seed, mean in enumerate((0.9, 0.6, 0.2))
     }
-    found = b03_random_genomes.of_way("way", {**scores, "sgd": make_record("sgd", 0.7)}, preset)
-    assert [check.measured for check in found[1:]] == ["0.900, 0.600, 0.200", "2 of 2 seeds", "1 of 2 seeds"]
-    assert found[0].ok is False
+    preset = tiny(b03_random_genomes, seeds=3)
+    mean, *rest = b03_random_genomes.of_way("way", {**scores, "sgd": make_record("sgd", 0.7)}, preset)
+    assert mean.measured == pytest.approx(1.7 / 3 - 0.7)
+    assert mean.ok is False
+    assert [check.measured for check in rest] == ["0.900, 0.600, 0.200", "2 of 3 seeds", "1 of 3 seeds"]
+
+
+def test_every_seed_is_meta_trained_for_itself(monkeypatch):
+    seen = []
+    monkeypatch.setattr(blur, "meta_train", lambda settings, config: seen.append((settings, config)) or config.seed)
+    assert learned_rules.meta_train_seeds("settings", TRAINING, 3) == [0, 1, 2]
+    assert seen == [("settings", dataclasses.replace(TRAINING, seed=seed)) for seed in range(3)]
+
+
+def test_a_shipped_genome_is_preferred_to_one_trained_here(monkeypatch, stand_in):
+    setting = blur.Setting(blur.Bidirectional(), blur.make_task("xor"))
+    assert learned_rules.shipped_or_trained(stand_in, [setting], TRAINING).name == "toy"
+    monkeypatch.setattr(blur, "meta_train", lambda settings, config: argparse.Namespace(genome=(settings, config)))
+    trained = learned_rules.shipped_or_trained("not-shipped", [setting], TRAINING)
+    assert trained == blur.Learner("not-shipped (trained here)", setting.rule, ([setting], TRAINING))
 
 
 def test_every_grid_point_is_drawn_where_the_tuning_measured_it(small_grids, stand_in):
@@ -175,8 +231,8 @@ def test_steps_until_a_level():
     assert b04_faster_than_any_rate.steps_until(record, 0.95) == np.inf
 
 
-def test_image_size_is_judged_where_only_the_resolution_is_new(small_grids, stand_in, tmp_path):
-    preset = tiny(b05_image_size, genome=stand_in, new_resolution=4, scores=tmp_path / "scores")
+def test_image_size_is_judged_where_only_the_resolution_is_new(made_up, stand_in):
+    preset = tiny(b05_image_size, genome=stand_in, new_resolution=4)
     finding = b05_image_size.measure(preset)
     check_names(finding)
     assert [name.split(":")[0] for name in names_of(finding, judged=True)] == ["digits 4×4, hidden 4, T=2"] * 2
@@ -185,10 +241,9 @@ def test_image_size_is_judged_where_only_the_resolution_is_new(small_grids, stan
         "digits 3×3, hidden 4-4, T=2",
         "digits 4×4, hidden 4-4, T=2",
     ]
-    assert len(list((tmp_path / "scores").iterdir())) == 4 * 3
 
 
-def test_depths_trained_and_tested(small_grids, stand_in):
+def test_depths_trained_and_tested(made_up, stand_in):
     preset = tiny(b06_depth, genome=stand_in, trained=(2,), training=TRAINING, tested=(1, 3))
     finding = b06_depth.measure(preset)
     check_names(finding)
@@ -199,7 +254,7 @@ def test_depths_trained_and_tested(small_grids, stand_in):
     ]
 
 
-def test_transfer_and_what_comes_after_the_horizon(small_grids, stand_in):
+def test_transfer_and_what_comes_after_the_horizon(made_up, stand_in):
     data = {"data": (("digits", 3),), "optional_data": (("nothing/here", None),), "unrolls": (2, 4)}
     finding = b07_transfer.measure(tiny(b07_transfer, genome=stand_in, **data))
     check_names(finding)
@@ -219,7 +274,7 @@ def test_prepared_data_sets(monkeypatch, tmp_path):
     assert b07_transfer.is_prepared("emnist/letters", str(tmp_path))
 
 
-def test_arms_of_the_ablation_have_one_budget():
+def test_arms_of_the_ablation_have_one_budget(made_up):
     preset = tiny(
         b08_normalisation, seeds=2, training=TRAINING, shifts={"deep": {"hidden": 2}, "4×4": {"resolution": 4}}
     )
@@ -227,7 +282,7 @@ def test_arms_of_the_ablation_have_one_budget():
     finding = b08_normalisation.measure(preset)
     check_names(finding)
     assert len(names_of(finding, judged=True)) == 2
-    assert len(names_of(finding, judged=False)) == 2 + 3 * 2
+    assert len(names_of(finding, judged=False)) == 2 + 3 * 3
 
 
 def test_the_ablation_compares_means_over_shifts_alone():
@@ -237,22 +292,22 @@ def test_the_ablation_compares_means_over_shifts_alone():
     assert [check.ok for check in checks] == [True, None, False, None]
 
 
-def test_boolean_functions_with_pictures(small_grids):
-    genomes = {"not-shipped": 2}
-    preset = tiny(b09_boolean, resolution=None, genomes=genomes, training=TRAINING, functions=("or", "and"), picture=5)
+def test_boolean_functions_with_pictures(small_grids, stand_in):
+    sizes = {"resolution": None, "training": TRAINING, "functions": ("or", "and"), "picture": 5}
+    preset = tiny(b09_boolean, genomes={stand_in: 4}, **sizes)
     finding = b09_boolean.measure(preset)
     check_names(finding)
     judged = ["and, hidden 4, T=2"] * 2
     assert [name.split(":")[0] for name in names_of(finding, judged=True)] == judged
-    assert "not-shipped (trained here)" in names_of(finding, judged=False)[0]
+    assert names_of(finding, judged=False)[0].startswith("or, hidden 4, T=2: toy (tuned: sgd 0.")
     assert len(finding.figure.axes) == 4
 
 
 def test_decisions_are_what_a_trained_network_predicts():
     sgd = blur.TwoStateSGD(hidden=(16,), learning_rate=0.5)
-    learner = blur.Learner("sgd", sgd, sgd.init_genome(None))
+    learner = blur.Learner("sgd", sgd, sgd.init_genome(jax.random.key(0)))
     task = blur.make_task("or")
-    episode = task.sample(b09_boolean.jax.random.key(0), unroll=100, batch_size=64)
+    episode = task.sample(jax.random.key(0), unroll=100, batch_size=64)
     outputs = b09_boolean.decisions(learner, episode, np.array([-0.7, 0.7]))
     np.testing.assert_array_equal(outputs > 0, [[False, True], [True, True]])  # rows are the second coordinate
 
