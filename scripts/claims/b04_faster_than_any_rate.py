@@ -23,6 +23,7 @@ from learned_rules import (
 )
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from blur.commands.evaluate import read_learner
 from blur.evaluation.baselines import genome_of
@@ -100,7 +101,8 @@ def draw_grid(axes: Axes, grid: GridCurves, own: Float[np.ndarray, "steps"], nam
         axes.plot(steps, curve, color=colour, linewidth=0.5, alpha=0.4)
     axes.plot(steps, curve_of(baseline), "k--", linewidth=1.5, label=f"tuned {score(baseline):.3f}")
     axes.plot(steps, own, color=GENOME_COLOUR, linewidth=2.6, label=f"{name} {own[-1]:.3f}")
-    axes.set(xlabel="inner steps", ylim=(0, 1))
+    axes.set(xlabel="inner steps", ylabel="test accuracy", ylim=(0, 1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(
         fontsize=7, loc="lower right", title=f"{len(grid.rates)} grid points, dark: small rates", title_fontsize=7
     )

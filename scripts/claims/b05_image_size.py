@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from claim import Claim, Finding, main, reported
-from learned_rules import (
-    SOURCE,
-    LearningPreset,
-    baselines_in,
-    clearly_above,
-    compare,
-    curve_panels,
-    place,
-    score,
-)
+from claim import Claim, Finding, main
+from learned_rules import SOURCE, LearningPreset, best_baseline, clearly_above, compare, curve_panels, margin
 
 from blur.commands.evaluate import read_learner
 from blur.rules.resize import hidden_of
@@ -41,9 +32,7 @@ def measure(preset: Preset) -> Finding:
         if record.resolution == preset.new_resolution and len(record.hidden) in trained:
             checks += clearly_above(group, learner.name)
         else:
-            best = max(baselines_in(group), key=score)
-            name = f"{place(record)}: {learner.name} {score(record):.3f} − {best.learner} {score(best):.3f}, the best"
-            checks.append(reported(name, score(record) - score(best)))
+            checks.append(margin(record, best_baseline(group)))
     return Finding(checks, curve_panels(groups, columns=len(preset.depths)))
 
 

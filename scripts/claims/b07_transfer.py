@@ -13,8 +13,10 @@ from learned_rules import (
     Group,
     LearningPreset,
     baselines_in,
+    best_baseline,
     compare,
     curve_of,
+    margin,
     not_below,
     place,
     score,
@@ -75,10 +77,7 @@ def plan_on(preset: Preset, task: str, resolution: int | None) -> EvaluationPlan
 def of_data(groups: list[Group], name: str, horizon: int | None) -> list[Check]:
     """All unroll lengths on one data set, the shortest first."""
     checks = not_below(groups[0], name)
-    for group in groups[1:]:
-        best = max(baselines_in(group), key=score)
-        words = f"{place(group[name])}: {name} {score(group[name]):.3f} − {best.learner} {score(best):.3f}, the best"
-        checks.append(reported(words, score(group[name]) - score(best)))
+    checks += [margin(group[name], best_baseline(group)) for group in groups[1:]]
     longest = max((group[name] for group in groups), key=lambda record: record.unroll)
     if horizon is not None and horizon < longest.unroll:
         checks.append(

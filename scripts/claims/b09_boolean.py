@@ -16,11 +16,13 @@ from learned_rules import (
     LearningPreset,
     baseline_of,
     baselines_in,
+    best_baseline,
     compare,
     load_task,
     not_below,
     place,
     score,
+    scores,
     shipped_or_trained,
     tuning_of,
 )
@@ -68,12 +70,12 @@ def measure(preset: Preset) -> Finding:
     groups = compare(preset, learners, [preset.plan(tasks=preset.functions)])
     checks = [check for group in groups for check in not_below(group, first) if task_of(group) in CLAIMED]
     checks += [
-        reported(f"{place(group[first])}: {first} (tuned: {tuned_words(group)})", score(group[first]))
+        reported(f"{place(group[first])}: {first}", score(group[first]), scores(*baselines_in(group)))
         for group in groups
         if task_of(group) not in CLAIMED
     ]
     checks += [
-        reported(f"{place(group[other.name])}: {other.name}", score(group[other.name]))
+        reported(f"{place(group[other.name])}: {other.name}", score(group[other.name]), scores(*baselines_in(group)))
         for other in others
         for group in groups
     ]
@@ -94,37 +96,33 @@ def task_of(group: Group) -> str:
     return next(iter(group.values())).task
 
 
-def tuned_words(group: Group) -> str:
-    """What tuned baselines reach."""
-    return ", ".join(f"{record.learner} {score(record):.3f}" for record in baselines_in(group))
-
-
 def draw(preset: Preset, learner: Learner, groups: list[Group]) -> Figure:
-    """Decisions of one network per function: trained by the genome, and below by the best tuned baseline."""
-    tuned = [max(baselines_in(group), key=score) for group in groups]
-    titles = [f"{task_of(group)}: {learner.name} {score(group[learner.name]):.3f}" for group in groups]
-    titles += [f"{record.task}: {record.learner} {score(record):.3f}" for record in tuned]
-    figure, axes = panels(titles, columns=len(groups), height=4.2)
+    """Decisions of two networks per function: trained by the genome, and beside it by the best tuned baseline."""
+    pairs = [(group[learner.name], best_baseline(group)) for group in groups]
+    titles = [f"{record.task}\n{record.learner} {score(record):.3f}" for pair in pairs for record in pair]
+    columns = min(6, len(titles))
+    figure, axes = panels(titles, columns=columns)
+    figure.set_size_inches(2.4 * columns, 2.8 * -(-len(titles) // columns))
     own = learner._replace(rule=with_hidden(learner.rule, (preset.width,)))
-    for index, record in enumerate(tuned):
-        rule = baseline_of(preset, record).rule
-        baseline = Learner(record.learner, rule, genome_of(tuning_of(record).best.point, rule))
-        for row, one in enumerate((own, baseline)):
-            draw_decisions(axes[row * len(groups) + index], one, record.task, preset)
+    for index, (record, tuned) in enumerate(pairs):
+        rule = baseline_of(preset, tuned).rule
+        baseline = Learner(tuned.learner, rule, genome_of(tuning_of(tuned).best.point, rule))
+        draw_decisions(axes[2 * index], own, record.task, preset)
+        draw_decisions(axes[2 * index + 1], baseline, record.task, preset)
     return figure
 
 
 def draw_decisions(axes: Axes, learner: Learner, function: str, preset: Preset) -> None:
-    """The sign of the output, shaded by its size, and the query."""
+    """The sign of the output, shaded by its size, and the query, white where it is true."""
     task = load_task(function, None, None)
     episode = task.sample(jax.random.key(0), unroll=preset.unroll, batch_size=preset.batch_size, split="test")
     side = np.linspace(-EXTENT, EXTENT, preset.picture)
     outputs = decisions(learner, episode, side)
-    axes.contourf(side, side, np.tanh(outputs), levels=np.linspace(-1, 1, 21), cmap="PuOr_r")
+    axes.contourf(side, side, np.tanh(outputs), levels=np.linspace(-1, 1, 21), cmap="PuOr_r", alpha=0.7)
     axes.contour(side, side, outputs, levels=[0.0], colors="black", linewidths=1)
     inputs, targets = np.asarray(episode.query.inputs), np.asarray(episode.query.targets)[:, 0]
-    for sign, marker in ((1, "+"), (-1, "_")):
-        axes.plot(*inputs[targets == sign].T, "k", marker=marker, linestyle="", markersize=3, alpha=0.6)
+    for sign, colour in ((1, "white"), (-1, "black")):
+        axes.plot(*inputs[targets == sign].T, "o", color=colour, markeredgecolor="black", markersize=2.5)
     axes.set(xticks=[], yticks=[], aspect="equal")
 
 
