@@ -62,7 +62,7 @@ def is_dashed(record: Record) -> bool:
 def plot_comparison(records: Sequence[Record], path: str | Path) -> Path:
     """Writes a PNG of final scores: points with intervals for one condition, a heat map of learners for several."""
     conditions = list(dict.fromkeys(record.condition for record in records))
-    figure = _points(records) if len(conditions) == 1 else _heat_map(records)
+    figure = _points(records) if len(conditions) == 1 else heat_map(records)
     return save_png(figure, path)
 
 
@@ -142,7 +142,7 @@ def _points(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def _heat_map(records: Sequence[Record]) -> Figure:
+def heat_map(records: Sequence[Record]) -> Figure:
     """Learners × conditions: colour is the difference to the best baseline, numbers are final scores."""
     names = list(dict.fromkeys(record.learner for record in records))
     conditions = list(dict.fromkeys(record.condition for record in records))

@@ -61,7 +61,7 @@ class Record:
     network: tuple[int, ...]
     unroll: int
     batch: int
-    statistics: str
+    statistics: StatisticsRule
     episodes: int
     seed: int
     diverged: int

@@ -7,7 +7,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from claim import Claim, Finding, at_most, main
-from in_context import SOURCE, panels
+from figures import panels
+from in_context import SOURCE
 
 from blur.inner_loop import unroll
 from blur.rule import Batch, make_batch

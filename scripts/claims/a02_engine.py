@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from a01_constructed_layers import TOLERANCE
 from claim import Claim, Finding, at_most, main
-from in_context import SOURCE, panels
+from figures import panels
+from in_context import SOURCE
 
 from blur.inner_loop import unroll
 from blur.rule import Batch, Chain

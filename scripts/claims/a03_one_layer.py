@@ -8,6 +8,7 @@ import time
 import jax
 import numpy as np
 from claim import Check, Claim, Finding, at_least, at_most, main, reported, timed
+from figures import panels, smooth
 from in_context import (
     ATTENTION,
     CONTEXT,
@@ -24,8 +25,6 @@ from in_context import (
     Training,
     interval_of_mean,
     meta_training,
-    panels,
-    smooth,
     steps_until,
     train,
     tuned_descent,

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 from claim import Check, Claim, Finding, at_most, parser, reported, run, timed
+from figures import panels, smooth
 from in_context import (
     ATTENTION,
     CONTEXT,
@@ -17,8 +18,6 @@ from in_context import (
     TASK,
     TEST_KEY,
     Training,
-    panels,
-    smooth,
     steps_in_weights,
     steps_until,
     train,

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from claim import Check, Claim, Finding, at_most, main, reported
-from in_context import ATTENTION, CONTEXT, INPUTS, SOURCE, TASK, TEST_KEY, attention, panels
+from figures import panels
+from in_context import ATTENTION, CONTEXT, INPUTS, SOURCE, TASK, TEST_KEY, attention
 
 from blur.evaluation.in_context import draw_tasks, spectra_by_layer
 from blur.rules.constructed_attention import gd_plus_plus

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 from claim import Check, Claim, Finding, at_most, main, reported
-from in_context import ATTENTION, CONTEXT, INPUTS, SOURCE, TEST_KEY, attention, panels, tuned_descent, tuned_plus_plus
+from figures import panels
+from in_context import ATTENTION, CONTEXT, INPUTS, SOURCE, TEST_KEY, attention, tuned_descent, tuned_plus_plus
 from matplotlib.axes import Axes
 
 from blur.evaluation.in_context import Learners, interpolate, losses_of

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from claim import Claim, Finding, at_most, main, reported
-from in_context import CONTEXT, SOURCE, TEST_KEY, Trained, Training, panels, smooth, train
+from figures import panels, smooth
+from in_context import CONTEXT, SOURCE, TEST_KEY, Trained, Training, train
 
 from blur.evaluation.in_context import draw_tasks, half_squared_errors, likeness, predictions
 from blur.inner_loop import train_on

@@ -12,7 +12,8 @@ import dataclasses
 import jax
 import numpy as np
 from claim import Check, Claim, Finding, at_least, at_most, main, reported
-from in_context import CONTEXT, INPUTS, SOURCE, TASK, TEST_KEY, Trained, Training, attention, panels, smooth, train
+from figures import panels, smooth
+from in_context import CONTEXT, INPUTS, SOURCE, TASK, TEST_KEY, Trained, Training, attention, train
 from matplotlib.figure import Figure
 
 from blur.evaluation.in_context import copy_sensitivities, draw_tasks, losses_of

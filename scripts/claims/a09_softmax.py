@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 from claim import Check, Claim, Finding, at_most, main, reported
+from figures import panels, smooth
 from in_context import (
     CONTEXT,
     INPUTS,
@@ -16,8 +17,6 @@ from in_context import (
     Trained,
     Training,
     interval_of_mean,
-    panels,
-    smooth,
     train,
     tuned_descent,
 )

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from claim import Check, Claim, Finding, at_most, main, reported
-from in_context import TEST_KEY, Training, panels, train
+from figures import panels
+from in_context import TEST_KEY, Training, train
 
 from blur.evaluation.in_context import draw_tasks, half_squared_errors, predictions, products
 from blur.rule import Genome

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,9 @@ from rich.table import Table
 
 from blur.meta.hosts import usable_cores
 from blur.plotting import save_png
+
+DATA_BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data"
+"""Where raw data sets lie beside some checkouts, as `../shared/data`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +80,19 @@ class Finding:
         return all(check.ok is not False for check in self.checks)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataPreset:
+    """What presets of claims about data sets have in common; the command line fills it in.
+
+    Attributes:
+      data_dir: folder with raw or prepared data sets; None to look in the cache, then to download.
+      scores: folder where scores of learners and baselines are kept for the next time; None to keep nothing.
+    """
+
+    data_dir: str | None = None
+    scores: Path | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class Claim:
     """A claim and how it is measured.
@@ -97,12 +114,15 @@ class Claim:
     full: Any
 
 
-def examine(claim: Claim, *, full: bool, out: Path) -> Record:
+def examine(claim: Claim, *, full: bool, out: Path, data_dir: str | None = None) -> Record:
     """Measures a claim, prints it, draws its picture, and returns its record, which it adds to those in `out`."""
+    preset = claim.full if full else claim.quick
+    if isinstance(preset, DataPreset):
+        preset = dataclasses.replace(preset, data_dir=data_dir, scores=out / "scores")
     console = Console()
     console.print(f"[bold]{claim.id}[/] {claim.statement}", f"[dim]{claim.source}[/]", sep="\n", highlight=False)
     start = time.perf_counter()
-    finding = claim.measure(claim.full if full else claim.quick)
+    finding = claim.measure(preset)
     seconds = time.perf_counter() - start
     console.print(_table(finding.checks))
     verdict = "[green]ok[/]" if finding.ok else "[red]FAILED[/]"
@@ -135,7 +155,12 @@ def main(claim: Claim) -> None:
 
 def run(claim: Claim, arguments: argparse.Namespace) -> None:
     """Examines a claim as the options of `parser` say, and ends the process."""
-    sys.exit(0 if examine(claim, full=arguments.full, out=arguments.out)["ok"] else 1)
+    sys.exit(0 if examine(claim, **examination(arguments))["ok"] else 1)
+
+
+def examination(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `examine` that the options of `parser` stand for."""
+    return {"full": arguments.full, "out": arguments.out, "data_dir": arguments.data_dir}
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -145,7 +170,18 @@ def parser(description: str) -> argparse.ArgumentParser:
     preset.add_argument("--quick", action="store_true", help="minutes on two CPU cores (the default)")
     preset.add_argument("--full", action="store_true", help="the published size")
     options.add_argument("--out", type=_folder, default="runs/claims", help="folder for records and pictures")
+    options.add_argument(
+        "--data-dir",
+        default=default_data_dir(),
+        help="folder with mnist/ and fashion_mnist/ as published; by default BLUR_DATA_DIR, else ../shared/data where "
+        "that is, else they are downloaded",
+    )
     return options
+
+
+def default_data_dir() -> str | None:
+    """BLUR_DATA_DIR, else `../shared/data` if it is there."""
+    return os.environ.get("BLUR_DATA_DIR") or (str(DATA_BESIDE) if DATA_BESIDE.is_dir() else None)
 
 
 def _folder(path: str) -> Path:

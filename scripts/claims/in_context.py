@@ -1,23 +1,20 @@
-"""What the claims about attention share: the published task, learners trained and tuned the same way, and axes."""
+"""What the claims about attention share: the published task, and learners trained and tuned the same way."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from figures import smooth
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 import blur
 from blur.evaluation.in_context import best_step_size, draw_tasks, half_squared_errors, predictions, products
 from blur.evaluation.statistics import Interval, bootstrap_interval
-from blur.plotting import tidy
 from blur.rule import Genome, UpdateRule
 from blur.rules.attention import LinearAttention
 from blur.rules.constructed_attention import GradientDescentAttention
@@ -206,19 +203,3 @@ def steps_until(trained: Trained, level: float) -> float:
     below = np.flatnonzero(means < level)
     window = len(trained.losses) - len(means) + 1
     return float(below[0] + window) if len(below) else float("inf")
-
-
-def panels(titles: Sequence[str], *, height: float = 3.6) -> tuple[Figure, list[Axes]]:
-    """A figure with a row of axes."""
-    figure = Figure(figsize=(4.4 * len(titles), height), layout="constrained")
-    axes = [figure.add_subplot(1, len(titles), index + 1) for index in range(len(titles))]
-    for one, title in zip(axes, titles, strict=True):
-        one.set_title(title, loc="left", fontsize=10)
-        tidy(one)
-    return figure, axes
-
-
-def smooth(values: np.ndarray, window: int = 25) -> np.ndarray:
-    """Running mean."""
-    window = max(1, min(window, len(values) // 4))
-    return np.convolve(values, np.ones(window) / window, mode="valid")

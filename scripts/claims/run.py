@@ -1,4 +1,4 @@
-"""Check claims by id: python scripts/claims/run.py [A1 A3 …] [--quick|--full] [--out DIR] [--list]
+"""Check claims by id: python scripts/claims/run.py [A1 A3 …] [--quick|--full] [--out DIR] [--data-dir DIR] [--list]
 
 All claims, if none is named. Prints a table per claim, adds its record to DIR/claims.json (in place of an older one of
 the same claim and preset), draws DIR/<id>.png, and exits 1 if a claim failed.
@@ -12,8 +12,9 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
-from claim import Check, Claim, examine, keep, parser
+from claim import Check, Claim, examination, examine, keep, parser
 from records import Record
 
 FOLDER = Path(__file__).parent
@@ -46,21 +47,22 @@ def main() -> int:
         for name in chosen:
             print(f"{name}: {load(scripts[name]).statement}")
         return 0
-    records = [_record(load(scripts[name]), full=arguments.full, out=arguments.out) for name in chosen]
+    records = [_record(load(scripts[name]), examination(arguments)) for name in chosen]
     failed = [record["id"] for record in records if not record["ok"]]
     print(f"{len(records) - len(failed)} of {len(records)} claims hold" + (f"; failed: {failed}" if failed else ""))
     return 1 if failed else 0
 
 
-def _record(claim: Claim, *, full: bool, out: Path) -> Record:
+def _record(claim: Claim, arguments: dict[str, Any]) -> Record:
     """The record of a claim; one whose measurement breaks has failed, and the others go on."""
     start = time.perf_counter()
     try:
-        return examine(claim, full=full, out=out)
+        return examine(claim, **arguments)
     except Exception as error:
         traceback.print_exc()
         broken = Check("measurement", "ends", f"{type(error).__name__}: {error}", ok=False)
-        return keep(claim, [broken], full=full, ok=False, seconds=time.perf_counter() - start, out=out)
+        seconds = time.perf_counter() - start
+        return keep(claim, [broken], full=arguments["full"], ok=False, seconds=seconds, out=arguments["out"])
 
 
 if __name__ == "__main__":

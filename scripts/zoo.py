@@ -1,0 +1,247 @@
+"""Meta-train the genomes that ship with blur: python scripts/zoo.py NAME … [--data-dir DIR] [--out genomes]
+
+Every genome has a recipe, which this script follows stage by stage. Runs are kept, and one that was interrupted goes on
+where it was. The same recipe gives the same file on the same kind of machine with the same versions of the libraries,
+and one of the same quality elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import itertools
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import blur
+from blur.genome_io import GenomeFile, load_genome, save_genome
+from blur.meta.run_folder import parts_of_run
+from blur.rule import Genome, UpdateRule
+from blur.rules.resize import with_hidden
+from blur.tasks.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A setting of a mixture, before any data are loaded; see `blur.Setting`."""
+
+    task: str
+    resolution: int | None = None
+    hidden: tuple[int, ...] = (64,)
+    unroll: int = 10
+    batch_size: int = 128
+    weight: float = 1.0
+
+    def setting(self, rule: UpdateRule, data_dir: str | None) -> blur.Setting:
+        """The setting, with the rule's hidden layers replaced."""
+        task = load_task(self.task, self.resolution, data_dir)
+        return blur.Setting(with_hidden(rule, self.hidden), task, self.unroll, self.batch_size, self.weight)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Meta-training on a mixture, from the genome of the stage before; the first one from random genomes."""
+
+    mixture: tuple[Part, ...]
+    training: blur.MetaTraining
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a genome is made, and what its card says.
+
+    Attributes:
+      what: one sentence.
+      works: where it works.
+      fails: where it does not.
+      rule: what the genome is of.
+      stages: one after the other; without any, the rule's own genome is shipped.
+      minutes: that it takes, about.
+      machine: on what.
+    """
+
+    what: str
+    works: str
+    fails: str
+    rule: UpdateRule
+    stages: tuple[Stage, ...] = ()
+    minutes: float = 0.0
+    machine: str = "2 CPU cores"
+
+    @property
+    def description(self) -> str:
+        """What the card says in words."""
+        return f"{self.what} Works: {self.works} Fails: {self.fails}"
+
+
+def mixture(
+    *tasks: str,
+    resolutions: Sequence[int | None] = (None,),
+    hidden: Sequence[tuple[int, ...]] = ((64,),),
+    unrolls: Sequence[int] = (10,),
+    batch_sizes: Sequence[int] = (128,),
+    weight: float = 1.0,
+) -> tuple[Part, ...]:
+    """All combinations, each with the same weight."""
+    axes = itertools.product(tasks, resolutions, hidden, unrolls, batch_sizes)
+    return tuple(Part(*values, weight=weight) for values in axes)
+
+
+MNIST = mixture("mnist", resolutions=(10,))
+DEPTHS = ((64,), (64,) * 2, (64,) * 4)
+BOOLEAN = mixture("xor", "or")
+REGRESSION = mixture("linear_regression", "sine")
+
+
+def from_random(mixture: tuple[Part, ...], meta_steps: int) -> Stage:
+    """A first stage: four random genomes, of which the best is kept."""
+    return Stage(mixture, blur.MetaTraining(meta_steps=meta_steps, candidates=4, learning_rate=2e-2))
+
+
+def refined(mixture: tuple[Part, ...], meta_steps: int, learning_rate: float = 3e-3, seed: int = 1) -> Stage:
+    """A later stage: smaller steps along gradients of four episodes."""
+    return Stage(
+        mixture,
+        blur.MetaTraining(
+            meta_steps=meta_steps, candidates=1, episodes=4, learning_rate=learning_rate, clip=0.3, seed=seed
+        ),
+    )
+
+
+def _boolean(states: int) -> Recipe:
+    return Recipe(
+        what=f"{states} states, meta-trained on xor and or of the plane: 1 hidden layer of 64, 10 steps of 128.",
+        works="other functions of the plane.",
+        fails="not measured on images.",
+        rule=blur.Bidirectional(hidden=(64,), states=states),
+        stages=(from_random(BOOLEAN, 3000),),
+        minutes=2,
+    )
+
+
+RECIPES: dict[str, Recipe] = {
+    "mnist-k4": Recipe(
+        what="4 states, meta-trained on MNIST 10×10: 1 hidden layer of 64, 10 steps of 128.",
+        works="MNIST and Fashion-MNIST at 10×10 and 28×28 with 1 hidden layer and 10 steps.",
+        fails="beyond 10 steps, and with many hidden layers; see mnist-k4-deep.",
+        rule=blur.Bidirectional(hidden=(64,), states=4),
+        stages=(from_random(MNIST, 4000), refined(MNIST, 2000)),
+        minutes=10,
+    ),
+    "mnist-k4-deep": Recipe(
+        what="4 states, meta-trained on MNIST 10×10 with 1, 2 and 4 hidden layers, 5 to 50 steps and several batch "
+        "sizes and widths.",
+        works="from 1 to 10 hidden layers and to many more steps than it was trained with.",
+        fails="behind mnist-k4 with 1 hidden layer and 10 steps.",
+        rule=blur.Bidirectional(hidden=(64,), states=4),
+        stages=(
+            from_random(MNIST, 3000),
+            refined(mixture("mnist", resolutions=(10,), hidden=DEPTHS, unrolls=(5, 10, 20)), 4000, 1e-2),
+            refined(
+                mixture("mnist", resolutions=(10,), hidden=DEPTHS, unrolls=(10, 50))
+                + mixture("mnist", resolutions=(10,), hidden=((32,), (256,)), batch_sizes=(16, 128), weight=0.5),
+                3000,
+                seed=2,
+            ),
+        ),
+        minutes=60,
+    ),
+    "boolean-k2": _boolean(2),
+    "boolean-k4": _boolean(4),
+    "sgd": Recipe(
+        what="Backpropagation with SGD on the softmax cross-entropy as a genome of two states; rate 0.1.",
+        works="exactly as SGD does, on any network of ReLUs.",
+        fails="where SGD at that rate does: it is there to start from and to compare with.",
+        rule=blur.TwoStateSGD(),
+    ),
+    "regression-k4": Recipe(
+        what="4 states, meta-trained on linear and on sine regression: 1 hidden layer of 64, 10 steps of 128.",
+        works="sines and linear functions of order one.",
+        fails="targets beyond ±4, which its outputs cannot reach.",
+        rule=blur.Bidirectional(hidden=(64,), states=4),
+        stages=(from_random(REGRESSION, 3000), refined(REGRESSION, 1500)),
+        minutes=10,
+    ),
+}
+
+
+@functools.cache
+def load_task(name: str, resolution: int | None, data_dir: str | None) -> Task:
+    """The task of this name, loaded once."""
+    return blur.make_task(name, resolution=resolution, data_dir=data_dir)
+
+
+def make(name: str, recipe: Recipe, out: Path, runs: Path, data_dir: str | None = None) -> Path:
+    """Follows a recipe and writes its genome file.
+
+    Args:
+      name: the file's, without suffix.
+      recipe: how the genome is made.
+      out: folder of the file.
+      runs: folder for the stages' runs; those that are there are continued.
+      data_dir: folder with raw or prepared data sets.
+
+    Raises:
+      ValueError: a run that is there was started by another recipe.
+    """
+    command = f"python scripts/zoo.py {name}"
+    genome: Genome = recipe.rule.init_genome(jax.random.key(0)) if not recipe.stages else None
+    files = []
+    for number, stage in enumerate(recipe.stages, start=1):
+        file = run_stage(stage, recipe.rule, genome, runs / name / f"stage{number}", data_dir)
+        genome = file.genome
+        files.append(file)
+    path = out / f"{name}.safetensors"
+    return save_genome(
+        path, recipe.rule, genome, **card(recipe, files), description=recipe.description, command=command
+    )
+
+
+def run_stage(stage: Stage, rule: UpdateRule, init: Genome | None, folder: Path, data_dir: str | None) -> GenomeFile:
+    """Starts or continues a stage's run."""
+    settings = [part.setting(rule, data_dir) for part in stage.mixture]
+    blur.meta_train(settings, stage.training, init=init, out=folder, resume=bool(parts_of_run(folder)))
+    return load_genome(folder / "genome.safetensors")
+
+
+def card(recipe: Recipe, stages: Sequence[GenomeFile]) -> Mapping[str, Any]:
+    """How the genome was made: all settings once, and for every stage its configuration and their numbers."""
+    settings: list[Any] = []
+    trainings = []
+    for file in stages:
+        own = file.card["data"]["settings"]
+        settings += [setting for setting in own if setting not in settings]
+        numbers = [settings.index(setting) for setting in own]
+        trainings.append({**file.card["meta_training"], "settings": numbers, "validation": file.card["metrics"]})
+    training = {"stages": trainings, "minutes": recipe.minutes, "machine": recipe.machine}
+    data = {"settings": settings}
+    return {"meta_training": training, "data": data, "metrics": stages[-1].card["metrics"]} if stages else {}
+
+
+def main() -> None:
+    """Makes the genomes that the command line names."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("names", nargs="+", choices=RECIPES, metavar="NAME", help=", ".join(RECIPES))
+    options.add_argument(
+        "--data-dir", help="folder with mnist/ as published; by default BLUR_DATA_DIR, else downloaded"
+    )
+    options.add_argument("--out", type=Path, default=Path("genomes"), help="folder for genome files")
+    options.add_argument("--runs", type=Path, default=Path("runs/zoo"), help="folder for the runs of all stages")
+    arguments = options.parse_args()
+    for name in arguments.names:
+        path = make(name, RECIPES[name], arguments.out, arguments.runs, arguments.data_dir)
+        print(f"{path}: {path.stat().st_size:,} bytes", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("the same command goes on where it was")
