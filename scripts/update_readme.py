@@ -3,7 +3,8 @@
 python scripts/update_readme.py NAME FOLDER
 
 FOLDER is the output of `blur evaluate`, of `blur demo` (its folder `evaluation`) or of `blur benchmark`; the README
-holds the lines `<!-- NAME -->` and `<!-- /NAME -->`. The picture (curves or times) goes to scripts/figures/NAME.png.
+holds the lines `<!-- NAME -->` and `<!-- /NAME -->`. One genome is compared with every baseline, several with the best.
+The picture (curves or times) goes to scripts/figures/NAME.png.
 
 python scripts/update_readme.py claims FOLDER
 
@@ -102,8 +103,11 @@ def markdown(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def evaluation(folder: Path) -> str:
-    """The table of an evaluation."""
-    return table(json.loads((folder / "results.json").read_text(encoding="utf-8")))
+    """The table of an evaluation: of one genome with every baseline, of several the summary."""
+    records = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    if len({record["learner"] for record in records if record["kind"] == "learner"}) > 1:
+        return (folder / "summary.md").read_text(encoding="utf-8")
+    return table(records)
 
 
 def table(records: list[dict[str, Any]]) -> str:
