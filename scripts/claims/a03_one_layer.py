@@ -91,7 +91,7 @@ def compare(name: str, genome: Genome, descent: tuple, count: int) -> list[Check
     losses = losses_of(learners, TASK, TEST_KEY, count, context=CONTEXT, layers=1)
     ratio, interval = mean_ratio(losses["trained"], losses["descent"])
     expected_loss = ONE_STEP_LOSS + (losses["trained"] - losses["closed form"]).mean()  # the tasks' own luck cancels
-    drawn = draw_tasks(TASK, TEST_KEY, 10_000, context=CONTEXT, layers=1)
+    drawn = draw_tasks(TASK, TEST_KEY, min(count, 10_000), context=CONTEXT, layers=1)
     alike = likeness((ATTENTION, genome), descent, drawn)
     return [
         reported(f"{name}: mean loss on {count:,} tasks", losses["trained"].mean()),
@@ -110,9 +110,9 @@ def compare(name: str, genome: Genome, descent: tuple, count: int) -> list[Check
     ]
 
 
-def iterate(genome: Genome, step_size: jax.Array) -> tuple[np.ndarray, np.ndarray]:
+def iterate(genome: Genome, step_size: jax.Array, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean losses when the layer is applied 50 times, damped and changing targets only, and of descent so damped."""
-    drawn = draw_tasks(TASK, TEST_KEY, 2000, context=CONTEXT, layers=ITERATIONS)
+    drawn = draw_tasks(TASK, TEST_KEY, min(count, 2000), context=CONTEXT, layers=ITERATIONS)
     damped = dataclasses.replace(ATTENTION, damping=DAMPING, targets_only=True)
     constructed = gradient_descent(ATTENTION, DAMPING * step_size)
     pairs = ((damped, genome), (ATTENTION, constructed))
@@ -123,7 +123,7 @@ def iterate(genome: Genome, step_size: jax.Array) -> tuple[np.ndarray, np.ndarra
 def cpu_milliseconds(training: Training, steps: int = 200) -> float:
     """Processor time of one training step of 2,048 tasks, without compilation."""
     training = dataclasses.replace(training, tasks=PUBLISHED_RECIPE.tasks)
-    outer = blur.meta.make_outer(meta_training(training, 1))
+    outer = blur.meta.make_outer(meta_training(training))
     setting = blur.Setting(ATTENTION, TASK, unroll=1, batch_size=CONTEXT)
     step = jax.jit(lambda state, index: outer.step(state, (), TEST_KEY, index, setting)[0])
     state = outer.init(TEST_KEY, ATTENTION.init_genome(TEST_KEY), ATTENTION)
@@ -141,7 +141,7 @@ def measure(preset: Preset) -> Finding:
     descent = tuned_descent(1)
     trained = train(ATTENTION, preset.gradient)
     evolved = train(ATTENTION, preset.evolution)
-    iterated = iterate(trained.genome, descent[1]["step_size"])
+    iterated = iterate(trained.genome, descent[1]["step_size"], preset.tasks)
     checks = [
         reported("step size η found on validation tasks", float(descent[1]["step_size"]), f"{ONE_STEP_SIZE:.4f}"),
         *compare("gradient", trained.genome, descent, preset.tasks),

@@ -31,7 +31,6 @@ class Shipped:
     description: str
     rule: UpdateRule
     training: Training
-    layers: int = 1
     task: Task = TASK
 
 
@@ -42,7 +41,6 @@ def _stack(layers: int) -> Shipped:
         f"{stack} of linear self-attention, trained on linear regression in context: nearly {does} (claims A3, A4).",
         ATTENTION,
         RECIPES[layers],
-        layers,
     )
 
 
@@ -73,11 +71,10 @@ def ship(name: str, folder: Path) -> None:
     """Trains one genome, measures it on test tasks and writes its file."""
     shipped = GENOMES[name]
     with tempfile.TemporaryDirectory() as scratch:
-        train(shipped.rule, shipped.training, layers=shipped.layers, task=shipped.task, out=Path(scratch) / "run")
+        train(shipped.rule, shipped.training, task=shipped.task, out=Path(scratch) / "run")
         file = load_genome(Path(scratch) / "run" / "genome.safetensors")
-    losses = losses_of(
-        {"genome": (file.rule, file.genome)}, shipped.task, TEST_KEY, TEST_TASKS, context=CONTEXT, layers=shipped.layers
-    )["genome"]
+    layers, learners = shipped.training.layers, {"genome": (file.rule, file.genome)}
+    losses = losses_of(learners, shipped.task, TEST_KEY, TEST_TASKS, context=CONTEXT, layers=layers)["genome"]
     card = {
         **file.card,
         "description": shipped.description,
