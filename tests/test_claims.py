@@ -242,6 +242,8 @@ SMALL = {
     "seeds": 2,
     "steps": 3,
     "population": 4,
+    "rate": 1e-2,
+    "clip": 1.0,
     "sizes": ((2, 1, 3, 2),),
 }
 
@@ -269,6 +271,9 @@ def small_scripts(monkeypatch):
     monkeypatch.setattr(in_context, "SEARCH_TASKS", 20)
     monkeypatch.setattr(in_context, "PLUS_PLUS_GRID", 2)
     monkeypatch.setattr(a03_one_layer, "cpu_milliseconds", lambda training: 1.0)
+    monkeypatch.setattr(a03_one_layer, "PUBLISHED_ATTENTION", in_context.ATTENTION)
+    monkeypatch.setattr(a03_one_layer, "PUBLISHED_SEEDS", (0,))
+    monkeypatch.setattr(a03_one_layer, "ITERATIONS", 9)
     shifts = a06_out_of_distribution.shifts
     monkeypatch.setattr(a06_out_of_distribution, "shifts", lambda points: [two_values(one) for one in shifts(points)])
 

@@ -53,6 +53,9 @@ CPU_MILLISECONDS = PUBLISHED_CPU_MILLISECONDS / 3
 PLATEAU = 0.3
 """A training loss below it has left the plateau at 0.39."""
 
+PUBLISHED_SEEDS = (0, 1, 2)
+"""Of the published start: how long it stays on the plateau is a matter of luck."""
+
 ITERATIONS, DAMPING = 50, 0.75
 """Of the published test that applies a trained layer again and again."""
 
@@ -158,12 +161,17 @@ def measure(preset: Preset) -> Finding:
 
 def costs(preset: Preset, trained: Trained) -> list[Check]:
     """How soon training by gradient leaves the plateau, and what it costs, against the published recipe."""
-    published = train(PUBLISHED_ATTENTION, preset.published)
-    ours, theirs = (steps_until(one, PLATEAU) for one in (trained, published))
-    expected = f"≤ half of {theirs:g}, from the published start at the published rate"
-    sooner = bool(np.isfinite(ours) and ours <= theirs / 2)
+    ours = steps_until(trained, PLATEAU)
+    theirs = [
+        steps_until(train(PUBLISHED_ATTENTION, dataclasses.replace(preset.published, seed=seed)), PLATEAU)
+        for seed in PUBLISHED_SEEDS
+    ]
+    expected = f"≤ half of {min(theirs):g}, the fewest from the published start at the published rate"
+    sooner = bool(np.isfinite(ours) and ours <= min(theirs) / 2)
+    listed = ", ".join(f"{steps:g}" for steps in theirs)
     return [
         Check(f"training steps until the loss is below {PLATEAU:g}", expected, ours, sooner),
+        reported(f"the same from the published start, seeds {PUBLISHED_SEEDS}", listed, "about 1500 (published code)"),
         timed("CPU-ms per training step of 2,048 tasks", cpu_milliseconds(preset.gradient), CPU_MILLISECONDS),
         reported("seconds of training by gradient", trained.seconds),
     ]

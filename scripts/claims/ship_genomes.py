@@ -37,8 +37,11 @@ class Shipped:
 def _stack(layers: int) -> Shipped:
     does = "a step of gradient descent" if layers == 1 else f"{layers} steps of GD++"
     stack = "1 layer" if layers == 1 else f"{layers} tied layers"
+    start = RECIPES[layers].start
+    first = f", with {start.layers} layers at first" if start else ""
     return Shipped(
-        f"{stack} of linear self-attention, trained on linear regression in context: nearly {does} (claims A3, A4).",
+        f"{stack} of linear self-attention, trained on linear regression in context{first}: nearly {does} (claims A3, "
+        "A4).",
         ATTENTION,
         RECIPES[layers],
     )
