@@ -9,6 +9,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ import a01_constructed_layers  # noqa: E402
 import a02_engine  # noqa: E402
 import a03_one_layer  # noqa: E402
 import a04_several_layers  # noqa: E402
+import a06_out_of_distribution  # noqa: E402
 import a08_copying  # noqa: E402
 import a09_softmax  # noqa: E402
 import claim as claims  # noqa: E402
@@ -175,12 +177,28 @@ def test_the_nearest_step_of_gradient_descent():
 
 
 def trained(losses):
-    return in_context.Trained(None, None, np.arange(len(losses)), np.array(losses), 0.0)
+    return in_context.Trained(None, None, np.array(losses), 0.0)
 
 
 def test_steps_until_a_loss():
     assert in_context.steps_until(trained([0.4] * 60 + [0.1] * 60), 0.3) == 69  # 25 at once: 16 of 0.4, 9 of 0.1
     assert in_context.steps_until(trained([0.4] * 60), 0.3) == math.inf
+
+
+def test_a_training_goes_on_from_its_start(monkeypatch):
+    calls = []
+
+    def meta_train(setting, config, *, init, out):
+        calls.append((setting.unroll, config.meta_steps, init, out))
+        history = {"fitness": np.full((config.meta_steps, 1), 2.0 * setting.unroll)}
+        return SimpleNamespace(genome=f"of {setting.unroll} layers", history=history)
+
+    monkeypatch.setattr(in_context.blur, "meta_train", meta_train)
+    training = in_context.Training(3, layers=5, start=in_context.Training(2, layers=2))
+    found = in_context.train(in_context.ATTENTION, training, out=Path("run"))
+    assert calls == [(2, 2, None, None), (5, 3, "of 2 layers", Path("run"))]
+    assert found.genome == "of 5 layers"
+    assert found.losses.tolist() == [2, 2, 5, 5, 5]
 
 
 def test_the_interval_of_a_mean_over_many_tasks():
@@ -224,6 +242,8 @@ SMALL = {
     "seeds": 2,
     "steps": 3,
     "population": 4,
+    "rate": 1e-2,
+    "clip": 1.0,
     "sizes": ((2, 1, 3, 2),),
 }
 
@@ -238,13 +258,24 @@ def shrunk(value):
     return dataclasses.replace(value, **{name: SMALL.get(name, shrunk(item)) for name, item in fields.items()})
 
 
+def two_values(shift):
+    """The ends of a family of tasks."""
+    return dataclasses.replace(shift, values=(shift.values[0], shift.values[-1]))
+
+
 @pytest.fixture
 def small_scripts(monkeypatch):
-    """What presets do not say is small too."""
+    """What presets do not say is small too, and what is trained in several claims is compiled once."""
     monkeypatch.setattr(in_context, "FULL_RECIPES", shrunk(in_context.FULL_RECIPES))
+    monkeypatch.setattr(in_context, "VALIDATION_TASKS", 4)
     monkeypatch.setattr(in_context, "SEARCH_TASKS", 20)
     monkeypatch.setattr(in_context, "PLUS_PLUS_GRID", 2)
     monkeypatch.setattr(a03_one_layer, "cpu_milliseconds", lambda training: 1.0)
+    monkeypatch.setattr(a03_one_layer, "PUBLISHED_ATTENTION", in_context.ATTENTION)
+    monkeypatch.setattr(a03_one_layer, "PUBLISHED_SEEDS", (0,))
+    monkeypatch.setattr(a03_one_layer, "ITERATIONS", 9)
+    shifts = a06_out_of_distribution.shifts
+    monkeypatch.setattr(a06_out_of_distribution, "shifts", lambda points: [two_values(one) for one in shifts(points)])
 
 
 @pytest.mark.parametrize("name", [f"A{number}" for number in range(3, 11)])

@@ -45,8 +45,7 @@ class Preset:
 def measure_depth(layers: int, preset: Preset, axes: tuple[Axes, Axes]) -> list[Check]:
     """Everything about one depth."""
     start = time.perf_counter()
-    training, count = preset.recipes[layers], preset.tasks
-    trained = train(ATTENTION, training, layers=layers)
+    trained, count = train(ATTENTION, preset.recipes[layers]), preset.tasks
     learners: Learners = {
         "GD": tuned_descent(layers),
         "GD++": tuned_plus_plus(layers),
@@ -56,10 +55,11 @@ def measure_depth(layers: int, preset: Preset, axes: tuple[Axes, Axes]) -> list[
         name: float(values.mean())
         for name, values in losses_of(learners, TASK, TEST_KEY, count, context=CONTEXT, layers=layers).items()
     }
-    drawn = draw_tasks(TASK, TEST_KEY, 4000, context=CONTEXT, layers=layers)
+    drawn = draw_tasks(TASK, TEST_KEY, min(count, 4000), context=CONTEXT, layers=layers)
     alike = likeness(learners["trained"], learners["GD++"], drawn)
     curve = smooth(trained.losses)
-    axes[0].plot(np.linspace(0, training.steps, len(curve)), curve, label=f"{layers} layers, {trained.seconds:.0f} s")
+    steps = np.linspace(0, len(trained.losses), len(curve))
+    axes[0].plot(steps, curve, label=f"{layers} layers, {trained.seconds:.0f} s")
     for (name, (rule, genome)), style in zip(learners.items(), (":", "--", "-"), strict=True):
         by_layer = np.asarray(losses_by_layer(rule, genome, drawn)).mean(0)
         axes[1].plot(range(1, layers + 1), by_layer, style, marker=".", label=f"{name}, {layers} layers")

@@ -49,7 +49,8 @@ def conditions(spectra: np.ndarray, kept: int) -> np.ndarray:
 
 def measure(preset: Preset) -> Finding:
     """The formula, then the trained models."""
-    checks: list[Check] = [at_most("GD++: largest difference to the formula, float64", formula_error(1000), 1e-5)]
+    error = formula_error(min(preset.tasks, 1000))
+    checks: list[Check] = [at_most("GD++: largest difference to the formula, float64", error, 1e-5)]
     figure, axes = panels(["Median condition number before each layer", "Mean spectrum of the context, 5 layers"])
     for layers in (2, 5):
         rule, genome = attention(layers, retrain=preset.retrain)

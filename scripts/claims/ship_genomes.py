@@ -31,18 +31,19 @@ class Shipped:
     description: str
     rule: UpdateRule
     training: Training
-    layers: int = 1
     task: Task = TASK
 
 
 def _stack(layers: int) -> Shipped:
     does = "a step of gradient descent" if layers == 1 else f"{layers} steps of GD++"
     stack = "1 layer" if layers == 1 else f"{layers} tied layers"
+    start = RECIPES[layers].start
+    first = f", with {start.layers} layers at first" if start else ""
     return Shipped(
-        f"{stack} of linear self-attention, trained on linear regression in context: nearly {does} (claims A3, A4).",
+        f"{stack} of linear self-attention, trained on linear regression in context{first}: nearly {does} (claims A3, "
+        "A4).",
         ATTENTION,
         RECIPES[layers],
-        layers,
     )
 
 
@@ -73,11 +74,10 @@ def ship(name: str, folder: Path) -> None:
     """Trains one genome, measures it on test tasks and writes its file."""
     shipped = GENOMES[name]
     with tempfile.TemporaryDirectory() as scratch:
-        train(shipped.rule, shipped.training, layers=shipped.layers, task=shipped.task, out=Path(scratch) / "run")
+        train(shipped.rule, shipped.training, task=shipped.task, out=Path(scratch) / "run")
         file = load_genome(Path(scratch) / "run" / "genome.safetensors")
-    losses = losses_of(
-        {"genome": (file.rule, file.genome)}, shipped.task, TEST_KEY, TEST_TASKS, context=CONTEXT, layers=shipped.layers
-    )["genome"]
+    layers, learners = shipped.training.layers, {"genome": (file.rule, file.genome)}
+    losses = losses_of(learners, shipped.task, TEST_KEY, TEST_TASKS, context=CONTEXT, layers=layers)["genome"]
     card = {
         **file.card,
         "description": shipped.description,
