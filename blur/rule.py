@@ -101,8 +101,8 @@ def batch_spec(episode: Episode) -> Batch:
 class UpdateRule(abc.ABC):
     """The interface of everything that learns. Implementations are frozen dataclasses.
 
-    All four methods are pure and safe under `jit`, `vmap`, `grad` and `lax.scan`; a state keeps its structure, shapes
-    and dtypes from `init_state` on.
+    All four methods are pure and safe under `jit`, `vmap`, `grad` (reverse mode; `jvp` is not promised) and `lax.scan`; a
+    state keeps its structure, shapes and dtypes from `init_state` on.
     """
 
     @property
