@@ -27,7 +27,7 @@ import a08_copying  # noqa: E402
 import a09_softmax  # noqa: E402
 import claim as claims  # noqa: E402
 import in_context  # noqa: E402
-from claim import Claim, Finding, at_least, at_most, examine, reported, timed  # noqa: E402
+from claim import Claim, Finding, above, at_least, at_most, examine, reported, timed  # noqa: E402
 from records import put_record, read_records, table, to_json  # noqa: E402
 from run import find_scripts, load  # noqa: E402
 
@@ -48,6 +48,7 @@ def toy(measured: float) -> Claim:
 def test_verdicts(value, small, large):
     assert at_most("x", value, 1.0).ok is small
     assert at_least("x", value, 1.0).ok is large
+    assert above("x", value, 1.0).ok is (large and not small)
     assert reported("x", value).ok is None
 
 

@@ -124,6 +124,7 @@ def names_of(finding, *, judged: bool):
 def check_names(finding):
     names = [check.name for check in finding.checks]
     assert len(set(names)) == len(names)
+    assert all(check.ok is None or type(check.ok) is bool for check in finding.checks)
     assert finding.figure.axes
 
 

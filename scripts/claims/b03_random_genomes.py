@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-from claim import Check, Claim, Finding, main, reported
+from claim import Check, Claim, Finding, above, main, reported
 from figures import panels, smooth
 from learned_rules import SOURCE, Group, LearningPreset, baselines_in, compare, meta_train_seeds, score, scores
 from matplotlib.axes import Axes
@@ -51,9 +51,7 @@ def of_way(way: str, group: Group, preset: Preset) -> list[Check]:
     sgd = score(group["sgd"])
     seeds = f"of {preset.seeds} seeds"
     return [
-        Check(
-            f"{way}: mean over seeds − sgd", f"> 0; {own.mean():.3f}, sgd {sgd:.3f}", own.mean() - sgd, own.mean() > sgd
-        ),
+        above(f"{way}: mean over seeds − sgd", own.mean() - sgd, 0.0, f"{own.mean():.3f}, sgd {sgd:.3f}"),
         reported(f"{way}: accuracy by seed", ", ".join(f"{value:.3f}" for value in own)),
         reported(f"{way}: seeds above {LEARNED}", f"{np.sum(own > LEARNED)} {seeds}"),
         *(

@@ -50,9 +50,14 @@ def at_most(name: str, measured: float, limit: float) -> Check:
     return Check(name, f"≤ {limit:.4g}", float(measured), bool(measured <= limit))
 
 
-def at_least(name: str, measured: float, limit: float) -> Check:
-    """Expects measured ≥ limit; NaN fails."""
-    return Check(name, f"≥ {limit:.4g}", float(measured), bool(measured >= limit))
+def at_least(name: str, measured: float, limit: float, note: str = "") -> Check:
+    """Expects measured ≥ limit; NaN fails. The note follows what is expected."""
+    return Check(name, f"≥ {limit:.4g}" + (note and f"; {note}"), float(measured), bool(measured >= limit))
+
+
+def above(name: str, measured: float, limit: float, note: str = "") -> Check:
+    """Expects measured > limit; NaN fails. The note follows what is expected."""
+    return Check(name, f"> {limit:.4g}" + (note and f"; {note}"), float(measured), bool(measured > limit))
 
 
 def reported(name: str, measured: float | str, expected: str = "reported") -> Check:
@@ -77,7 +82,7 @@ class Finding:
     @property
     def ok(self) -> bool:
         """Whether no check failed."""
-        return all(check.ok is not False for check in self.checks)
+        return all(check.ok is None or check.ok for check in self.checks)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

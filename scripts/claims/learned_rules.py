@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from claim import Check, DataPreset, reported
+from claim import Check, DataPreset, above, at_least, reported
 from figures import panels
 from jaxtyping import Float
 from matplotlib.figure import Figure
@@ -168,24 +168,28 @@ def clearly_above(group: Group, learner: str) -> list[Check]:
     checks = []
     for other in baselines_in(group):
         low, _ = record.differences_ci95[other.learner]
-        name = f"{place(record)}: {learner} − {other.learner}, lower end of 95 % interval"
-        measured = float("nan") if low is None else low
-        checks.append(Check(name, f"> 0; {scores(record, other)}", measured, measured > 0))
+        name = f"{difference(record, other)}, lower end of 95 % interval"
+        checks.append(above(name, float("nan") if low is None else low, 0.0, scores(record, other)))
     return checks
 
 
 def not_below(group: Group, learner: str, optimiser: str = "sgd") -> list[Check]:
     """Expects a mean accuracy of at least that of the tuned optimiser, with and without batch normalisation."""
+    record = group[learner]
     return [
-        dataclasses.replace(check, expected=f"≥ 0; {check.expected}", ok=float(check.measured) >= 0)
-        for check in (margin(group[learner], other) for other in baselines_in(group, optimiser))
+        at_least(difference(record, other), score(record) - score(other), 0.0, scores(record, other))
+        for other in baselines_in(group, optimiser)
     ]
 
 
 def margin(record: Record, other: Record) -> Check:
     """The difference of mean accuracies to a tuned baseline, without a verdict."""
-    name = f"{place(record)}: {record.learner} − {other.learner}"
-    return reported(name, score(record) - score(other), scores(record, other))
+    return reported(difference(record, other), score(record) - score(other), scores(record, other))
+
+
+def difference(record: Record, other: Record) -> str:
+    """What is compared, for the name of a check."""
+    return f"{place(record)}: {record.learner} − {other.learner}"
 
 
 def scores(*records: Record) -> str:
