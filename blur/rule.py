@@ -101,7 +101,7 @@ def batch_spec(episode: Episode) -> Batch:
 class UpdateRule(abc.ABC):
     """The interface of everything that learns. Implementations are frozen dataclasses.
 
-    All four methods are pure and safe under `jit`, `vmap`, `grad` (reverse mode; `jvp` is not promised) and `lax.scan`; a
+    All four methods are pure and safe under `jit`, `vmap`, `grad` (in reverse mode alone) and `lax.scan`; a
     state keeps its structure, shapes and dtypes from `init_state` on.
     """
 
