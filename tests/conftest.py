@@ -7,6 +7,8 @@ set, they compile as users do.
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,3 +33,19 @@ def no_type_checks() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+MOST_MAPPINGS = 30_000
+"""Memory mappings of a process, of which Linux allows 65,530; every compiled program takes several."""
+
+ran = itertools.count(1)
+
+
+def pytest_runtest_teardown() -> None:
+    """Forgets compiled programs before there are so many that the next one ends the process."""
+    mappings = Path("/proc/self/maps")
+    if next(ran) % 10 == 0 and mappings.exists() and mappings.read_bytes().count(b"\n") > MOST_MAPPINGS:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
