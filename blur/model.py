@@ -180,8 +180,9 @@ def predict_in_context(
     asked = checked_inputs(_rows(queries, "queries", context.inputs.shape[1]), "queries")
     outputs = np.asarray(_in_context(rule, genome, context, jnp.asarray(asked, jnp.float32), int(steps)))
     if not np.isfinite(outputs).all():
+        largest = float(jnp.abs(context.inputs).max())
         raise ValueError(
-            f"predictions are not finite after {steps} inner steps on inputs up to {jnp.abs(context.inputs).max():.3g}; "
+            f"predictions are not finite after {steps} inner steps on inputs up to {largest:.3g}; "
             "bring them to the scale of the genome's meta-training, or take fewer steps"
         )
     return outputs if np.ndim(targets) == 2 else outputs[:, 0]

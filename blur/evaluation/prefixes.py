@@ -21,8 +21,8 @@ def predict_prefixes(
 
     Raises:
       TypeError: the examples are no `Batch`.
-      ValueError: `steps` is not a whole number of at least 1, or examples that weigh something are not finite (as far as
-        that is known: values that are being traced are not looked at).
+      ValueError: `steps` is not a whole number of at least 1, or examples that weigh something are not finite (values
+        that are being traced are not looked at).
     """
     check_steps(steps)
     _check_examples(examples)
