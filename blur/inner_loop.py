@@ -9,9 +9,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from blur.losses import Loss
+from blur.messages import short
 from blur.rule import Batch, Episode, Genome, Stream, UpdateRule, batch_spec
 
 FEW = 8
@@ -61,10 +63,7 @@ def unroll(
         carry = rule.step(genome, carry, batch)
         return carry, None if observe is None else observe(carry)
 
-    if rule.longest_life is not None and length > rule.longest_life:
-        raise ValueError(
-            f"{length} inner steps, but the rule has room for {rule.longest_life}; raise dual_steps, or layers"
-        )
+    check_life(rule, length, f"{length} inner steps")
     written_out = rule.in_context and steps is not None and 0 < length <= FEW
     scan = functools.partial(jax.lax.scan, unroll=written_out)
     if not remat:
@@ -72,6 +71,19 @@ def unroll(
     kept = jax.checkpoint_policies.save_only_these_names(KEPT)
     step = jax.checkpoint(body, prevent_cse=False, policy=kept)
     return (scan if length <= LONG else _scan_in_segments)(step, state, stream, length)
+
+
+def check_life(rule: UpdateRule, steps: int, given: str) -> None:
+    """Raises ValueError, which starts with `given`, if so many steps are more than the rule has room for."""
+    if rule.longest_life is not None and steps > rule.longest_life:
+        fields = [f", or raise its {field}" for field in ("dual_steps", "layers") if hasattr(rule, field)]
+        raise ValueError(f"{given}, but the rule has room for {rule.longest_life}; take fewer{''.join(fields)}")
+
+
+def check_steps(steps: Any) -> None:
+    """Raises ValueError unless `steps` is a whole number of at least 1."""
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+        raise ValueError(f"steps is {short(steps)}; expected a whole number of at least 1")
 
 
 def _stream(support: Batch | Stream, steps: int | None) -> tuple[Any, int]:

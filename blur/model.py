@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import PyTree
 from numpy.typing import ArrayLike, NDArray
 
-from blur.inner_loop import train_on
+from blur.inner_loop import check_steps, train_on
 from blur.inner_loop import unroll as run_inner_steps
+from blur.messages import short
 from blur.rule import Batch, Episode, Genome, UpdateRule, make_batch
 from blur.tasks.arrays import check_lengths, checked_inputs, checked_targets, divisor
 
@@ -149,6 +150,7 @@ def predict_in_context(
     queries: ArrayLike,
     *,
     steps: int,
+    weight: ArrayLike | None = None,
 ) -> NDArray[np.float32]:
     """What a rule that learns in context predicts for queries, after `steps` looks at one context of pairs.
 
@@ -163,27 +165,25 @@ def predict_in_context(
       queries: `[queries, features]`.
       steps: inner steps; of `LinearAttention` its layers, `load_genome(…).horizon` as in meta-training; of
         `Transformer` 1.
+      weight: of the pairs, `[pairs]`, not negative; 1 by default. A pair of weight 0 is as good as not there, whatever
+        it holds.
 
     Returns:
       `[queries]` or `[queries, outputs]`, as the targets.
 
     Raises:
-      ValueError: arrays that do not fit each other or the rule, are empty or not finite; `steps` is not positive; or a
-        prediction is not finite.
+      ValueError: arrays that do not fit each other or the rule, are empty, masked or not finite; `steps` is not a whole
+        number of at least 1; or a prediction is not finite.
     """
-    examples, values = checked_inputs(inputs, "context"), checked_targets(targets, "context")
-    check_lengths("context", examples, values)
-    if values.dtype.kind != "f" or steps < 1:
-        raise ValueError(
-            f"steps is {steps} and the targets are {values.dtype}; expected at least 1 and floating-point numbers"
-        )
-    context = make_batch(jnp.asarray(examples, jnp.float32), jnp.asarray(values, jnp.float32))
-    asked = jnp.asarray(checked_inputs(queries, "queries"), jnp.float32)
-    outputs = np.asarray(_in_context(rule, genome, context, asked, steps))
+    check_steps(steps)
+    context = _context(rule, inputs, targets, weight)
+    asked = checked_inputs(_rows(queries, "queries", context.inputs.shape[1]), "queries")
+    outputs = np.asarray(_in_context(rule, genome, context, jnp.asarray(asked, jnp.float32), int(steps)))
     if not np.isfinite(outputs).all():
+        largest = float(jnp.abs(context.inputs).max())
         raise ValueError(
-            f"predictions are not finite after {steps} inner steps on inputs up to {np.abs(examples).max():.3g}; bring "
-            "them to the scale of the genome's meta-training, or take fewer steps"
+            f"predictions are not finite after {steps} inner steps on inputs up to {largest:.3g}; "
+            "bring them to the scale of the genome's meta-training, or take fewer steps"
         )
     return outputs if np.ndim(targets) == 2 else outputs[:, 0]
 
@@ -200,6 +200,56 @@ def predict_outputs(model: Model, inputs: ArrayLike) -> NDArray[np.float32]:
     chunks = [flat[start : start + size] for start in range(0, len(flat), size)]
     outputs = np.concatenate([_outputs(model.rule, model.genome, model.state, chunk) for chunk in chunks])
     return outputs[0] if single else outputs
+
+
+def _context(rule: UpdateRule, inputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None) -> Batch:
+    """Checked pairs in float32; those of weight 0 hold zeros."""
+    examples, values = _rows(inputs, "inputs", getattr(rule, "inputs", None)), _real_targets(rule, targets)
+    check_lengths("context", examples, values)
+    weights = _pair_weights(weight, len(examples))
+    shown = weights[:, None] != 0
+    examples = checked_inputs(np.where(shown, examples, 0), "context")
+    values = checked_targets(np.where(shown, values, 0), "context")
+    return make_batch(*(jnp.asarray(array, jnp.float32) for array in (examples, values, weights)))
+
+
+def _rows(values: ArrayLike, name: str, width: int | None) -> NDArray:
+    """Numbers `[n, width]`, n ≥ 1, of any width where it is None; not yet checked to be finite."""
+    array = _unmasked(values, name)
+    if array.ndim != 2 or 0 in array.shape or width not in (None, array.shape[1]) or array.dtype.kind not in "uifb":
+        raise ValueError(
+            f"{name} have shape {array.shape} and type {array.dtype}; expected numbers "
+            f"[n, {'inputs' if width is None else width}] for this rule, n ≥ 1"
+        )
+    return array
+
+
+def _real_targets(rule: UpdateRule, targets: ArrayLike) -> NDArray:
+    """Floating-point numbers `[n, outputs]`, not yet checked to be finite; `[n]` is one output."""
+    array, outputs = _unmasked(targets, "targets"), getattr(rule, "outputs", None)
+    rows = array[:, None] if array.ndim == 1 else array
+    if rows.ndim != 2 or 0 in rows.shape or outputs not in (None, rows.shape[1]) or array.dtype.kind != "f":
+        raise ValueError(
+            f"targets have shape {array.shape} and type {array.dtype}; expected floating-point numbers "
+            f"{'[n] or ' if outputs in (None, 1) else ''}[n, {outputs or 'outputs'}] for this rule, n ≥ 1"
+        )
+    return rows
+
+
+def _pair_weights(weight: ArrayLike | None, count: int) -> NDArray[np.float32]:
+    """Weights `[count]`; ones by default."""
+    array = np.ones(count) if weight is None else _unmasked(weight, "weight")
+    if array.shape != (count,) or array.dtype.kind not in "uifb":
+        raise ValueError(f"weight has shape {array.shape} and type {array.dtype}; expected numbers ({count},)")
+    if not (np.isfinite(array).all() and (array >= 0).all() and array.any()):
+        raise ValueError(f"weight is {short(array.tolist())}; expected finite numbers ≥ 0, at least one above 0")
+    return array.astype(np.float32)
+
+
+def _unmasked(values: ArrayLike, name: str) -> NDArray:
+    if isinstance(values, np.ma.MaskedArray):
+        raise ValueError(f"{name} are a masked array; expected a plain one, and pairs to leave out by weight= of 0")
+    return np.asarray(values)
 
 
 def _input_statistics(examples: NDArray) -> Standardisation:

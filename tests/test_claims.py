@@ -27,10 +27,12 @@ import a08_copying  # noqa: E402
 import a09_softmax  # noqa: E402
 import claim as claims  # noqa: E402
 import in_context  # noqa: E402
+import ship_genomes  # noqa: E402
 from claim import Claim, Finding, above, at_least, at_most, examine, reported, timed  # noqa: E402
 from records import put_record, read_records, table, to_json  # noqa: E402
 from run import find_scripts, load  # noqa: E402
 
+from blur.genome_io import load_genome  # noqa: E402
 from blur.rules.constructed_attention import gd_plus_plus  # noqa: E402
 
 
@@ -298,3 +300,12 @@ def test_gd_plus_plus_is_searched_over_both_numbers(monkeypatch):
     assert float(found["shrinkage"]) == pytest.approx(1.78, rel=0.1)
     weights = gd_plus_plus(in_context.ATTENTION, found["step_size"], found["shrinkage"])
     assert in_context.steps_in_weights(weights) == pytest.approx((float(found["step_size"]), float(found["shrinkage"])))
+
+
+@pytest.mark.parametrize("name", ship_genomes.GENOMES)
+def test_cards_say_the_scale_and_the_number_of_pairs(name):
+    file, shipped = load_genome(name), ship_genomes.GENOMES[name]
+    assert file.card["description"] == shipped.description
+    assert file.rule == shipped.rule
+    assert "contexts of 10 pairs" in shipped.description
+    assert ("(−√3, √3)" if name == "sine_transformer" else "(−½, ½)") in shipped.description

@@ -178,18 +178,48 @@ def test_the_shipped_attention_learns_a_linear_function_in_context() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"targets": np.zeros(6, int)}, "the targets are int64; expected at least 1 and floating-point"),
+        ({"targets": np.zeros(6, int)}, r"shape \(6,\) and type int64; expected floating-point .*\[n\] or \[n, 1\]"),
+        ({"targets": np.zeros((6, 2))}, r"targets have shape \(6, 2\).*\[n, 1\]"),
         ({"targets": np.zeros(5)}, "6 inputs but 5 targets"),
-        ({"steps": 0}, "steps is 0"),
-        ({"queries": np.zeros((2, 4))}, r"queries have shape \(2, 4\).*3 inputs"),
+        ({"steps": 0}, "steps is 0; expected a whole number"),
+        ({"steps": True}, "steps is True"),
+        ({"steps": 1.0}, r"steps is 1\.0"),
+        ({"steps": "1"}, "steps is '1'"),
+        ({"queries": np.zeros((2, 4))}, r"queries have shape \(2, 4\).*\[n, 3\]"),
+        ({"queries": np.zeros(3)}, r"queries have shape \(3,\).*\[n, 3\]"),
+        ({"queries": np.full((2, 3), np.nan)}, "queries: inputs hold 6 values that are NaN"),
+        ({"inputs": np.zeros(6)}, r"inputs have shape \(6,\).*\[n, 3\]"),
+        ({"inputs": np.zeros((0, 3)), "targets": np.zeros(0)}, r"inputs have shape \(0, 3\).*\[n, 3\].*n ≥ 1"),
+        ({"inputs": np.ma.masked_array(np.ones((6, 3)))}, "inputs are a masked array; .*weight="),
+        ({"weight": np.ones(5)}, r"weight has shape \(5,\).*\(6,\)"),
+        ({"weight": np.zeros(6)}, "at least one above 0"),
+        ({"weight": -np.ones(6)}, "numbers ≥ 0"),
         ({"inputs": np.full((6, 3), 1e12), "steps": 9}, "not finite after 9 inner steps on inputs up to 1e\\+12"),
     ],
 )
+@pytest.mark.usefixtures("no_type_checks")
 def test_a_context_that_does_not_fit_is_named(changes: dict, message: str) -> None:
     rule = LinearAttention(3)
     arguments = {"inputs": np.ones((6, 3)), "targets": np.ones(6), "queries": np.ones((2, 3)), "steps": 1} | changes
     with pytest.raises(ValueError, match=message):
         predict_in_context(rule, rule.init_genome(jax.random.key(0)), **arguments)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [LinearAttention(3), Transformer(3, 1, (Attend("softmax"), Attend()), tokens="alternating", positions=2)],
+    ids=type,
+)
+def test_pairs_of_weight_0_are_as_good_as_not_there(rule) -> None:
+    generator, genome = np.random.default_rng(0), rule.init_genome(jax.random.key(0))
+    x, y, queries = (generator.normal(size=shape) for shape in ((6, 3), 6, (4, 3)))
+    there = np.array([True, False, True, True, False, True])
+    expected = predict_in_context(rule, genome, x[there], y[there], queries, steps=1)
+    x[1], y[4] = np.nan, np.inf
+    measured = predict_in_context(rule, genome, x, y, queries, steps=1, weight=there)
+    np.testing.assert_allclose(measured, expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="context: inputs hold 3 values that are NaN"):
+        predict_in_context(rule, genome, x, y, queries, steps=1)
 
 
 def test_divergence_is_an_error() -> None:

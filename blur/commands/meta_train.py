@@ -28,6 +28,9 @@ from blur.tasks import make_task
 class MetaTrain:
     """Meta-train update rules on a task and keep the best genome. Ctrl-C saves first; --resume goes on.
 
+    What learns is a Bidirectional rule, of the options below; any other rule (see blur rules) is meta-trained through
+    --init GENOME, a file that blur.save_genome(path, rule, rule.init_genome(key)) makes in Python.
+
     The folder --out receives config.json, metrics.jsonl, checkpoints, genome.safetensors (the best genome so far) and
     learning_curve.png. Several values of --unroll, --batch-size or --depth make a mixture: each meta-step draws one of
     their combinations, and one genome has to do well on all of them. Progress

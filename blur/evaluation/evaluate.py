@@ -50,8 +50,8 @@ def evaluate(
       show_progress: a bar on stderr, if that is a terminal.
 
     Raises:
-      ValueError: names that occur twice, a rule whose hidden layers cannot be set, or learners with different
-        statistics or hidden layers while the plan leaves the choice to them.
+      ValueError: names that occur twice, a rule that learns in context, one whose hidden layers cannot be set, or
+        learners with different statistics or hidden layers while the plan leaves the choice to them.
     """
     groups = evaluate_conditions(learners, (plan,), make_task=make_task, show_progress=show_progress)
     return list(itertools.chain.from_iterable(groups))
@@ -91,6 +91,7 @@ def _conditions(
     learners: Sequence[Learner], plan: EvaluationPlan
 ) -> list[tuple[EvaluationPlan, Condition, StatisticsRule]]:
     """The conditions of a plan, with what the learners decide."""
+    _check_networks(learners)
     _check_names(learners, plan)
     statistics = plan.statistics or _common_statistics(learners)
     return [(plan, condition, statistics) for condition in plan.conditions(_common_hidden(learners, plan))]
@@ -247,6 +248,15 @@ def _kept(compute: Callable[[], Result], arena: _Arena, rule: UpdateRule, of: Ma
         **of,
     }
     return keep_scores(arena.folder, key, compute)
+
+
+def _check_networks(learners: Sequence[Learner]) -> None:
+    for learner in learners:
+        if learner.rule.in_context:
+            raise ValueError(
+                f"{learner.name} ({type(learner.rule).__name__}) learns in context, but an evaluation compares networks"
+                " with tuned optimisers; attention is compared with gradient descent by python scripts/claims/run.py A3"
+            )
 
 
 def _check_names(learners: Sequence[Learner], plan: EvaluationPlan) -> None:

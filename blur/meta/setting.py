@@ -9,6 +9,7 @@ import jax
 from jaxtyping import Array, Key
 
 from blur.genome_shapes import check_same_genome, genome_shapes
+from blur.inner_loop import check_life
 from blur.rule import Episode, UpdateRule
 from blur.tasks.task import Split, Task
 
@@ -42,11 +43,8 @@ class Setting:
         for name in ("unroll", "batch_size", "weight"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} of a setting is {getattr(self, name)}; expected a positive number")
-        longest = getattr(self.rule, "longest_life", None)
-        if longest is not None and self.unroll > longest:
-            raise ValueError(
-                f"unroll is {self.unroll}, but the rule has room for {longest} steps; raise dual_steps, or layers"
-            )
+        if isinstance(self.rule, UpdateRule):
+            check_life(self.rule, self.unroll, f"unroll is {self.unroll}")
 
     def sample(self, key: Key[Array, ""], split: Split = "train") -> Episode:
         """A random episode of the task with this setting's sizes; a long support is a stream, if the task has any."""

@@ -30,8 +30,10 @@ def gradient_descent(rule: LinearAttention, step_size: StepSizes, initial_weight
       initial_weights: W_0, [outputs, inputs]; 0 by default. Another one needs a rule with `start`.
 
     Raises:
-      ValueError: `key_size` is less than the tokens' width, or W_0 has another shape or no place in the genome.
+      ValueError: `key_size` is less than the tokens' width, there are step sizes but not one for each layer, or W_0 has
+        another shape or no place in the genome.
     """
+    _check_per_layer(rule, step_size=step_size)
     start = jnp.zeros((rule.outputs, rule.inputs)) if initial_weights is None else jnp.asarray(initial_weights)
     if start.shape != (rule.outputs, rule.inputs):
         raise ValueError(
@@ -57,11 +59,22 @@ def gd_plus_plus(rule: LinearAttention, step_size: StepSizes, shrinkage: StepSiz
       shrinkage: γ.
 
     Raises:
-      ValueError: `key_size` is less than the tokens' width.
+      ValueError: `key_size` is less than the tokens' width, or there are several η or γ but not one for each layer.
     """
+    _check_per_layer(rule, step_size=step_size, shrinkage=shrinkage)
     sign = jnp.concatenate([jnp.ones(rule.inputs), -jnp.ones(rule.outputs)])
     genome = _genome(rule, jnp.diag(sign), -jnp.asarray(shrinkage), step_size)
     return genome | ({"start": jnp.zeros((rule.outputs, rule.inputs))} if rule.start else {})
+
+
+def _check_per_layer(rule: LinearAttention, **numbers: StepSizes) -> None:
+    """Raises ValueError unless each is one number, or one for each of the rule's layers where it has them."""
+    expected = "()" if rule.layers is None else f"() or ({rule.layers},)"
+    for name, value in numbers.items():
+        if jnp.shape(value) not in ((), (rule.layers,)):
+            raise ValueError(
+                f"{name} has shape {jnp.shape(value)}, but the rule has layers={rule.layers}; expected shape {expected}"
+            )
 
 
 def _genome(rule: LinearAttention, value: Array, input_gain: ArrayLike, target_gain: ArrayLike) -> Genome:

@@ -23,15 +23,30 @@ from blur.tasks import Task
 
 TEST_TASKS = 100_000
 
+LINEAR_SCALE = "For 10 inputs uniform on (−½, ½) and y = w·x, w ~ N(0, I)"
+SINE_SCALE = (
+    "For an input √3 u, u uniform on (−1, 1), so on (−√3, √3), and y = A sin(5 u + φ), A on (0.1, 0.5), φ on (0, π)"
+)
+MORE_ARE_BETTER = "more are better (up to 100 tried), up to 3 no better than a prediction of 0, or worse"
+FEW_DIVERGE = "more are better (up to 100 tried), up to 5 worse than a prediction of 0; with 1 or 2 it diverges"
+
 
 @dataclasses.dataclass(frozen=True)
 class Shipped:
-    """One genome and how it is made."""
+    """One genome, how it is made, and on what data it works: their scale, and other numbers of pairs than `CONTEXT`."""
 
-    description: str
+    summary: str
+    other_contexts: str
     rule: UpdateRule
     training: Training
     task: Task = TASK
+    scale: str = LINEAR_SCALE
+
+    @property
+    def description(self) -> str:
+        """As its card says."""
+        trained = f"{self.scale}, as they are; meta-trained on contexts of {CONTEXT} pairs"
+        return f"{self.summary} {trained}: {self.other_contexts}."
 
 
 def _stack(layers: int) -> Shipped:
@@ -42,6 +57,7 @@ def _stack(layers: int) -> Shipped:
     return Shipped(
         f"{stack} of linear self-attention, trained on linear regression in context{first}: nearly {does} (claims A3, "
         "A4).",
+        FEW_DIVERGE if layers == 5 else MORE_ARE_BETTER,
         ATTENTION,
         RECIPES[layers],
     )
@@ -51,19 +67,23 @@ GENOMES = {
     **{f"linear_attention_{layers}": _stack(layers) for layers in RECIPES},
     "sine_transformer": Shipped(
         "An embedding, a perceptron and a layer of linear attention, trained on sine regression in context (claim A7).",
+        "more are better (up to 100 tried), fewer worse",
         a07_sine.ATTENTION,
         a07_sine.RECIPE,
         task=a07_sine.TASK,
+        scale=SINE_SCALE,
     ),
     "copying_transformer": Shipped(
         "A softmax and a linear layer on unpaired tokens, trained on linear regression in context: the first gives "
         "every token the next one, so an x its y; the loss is that of a step of gradient descent (claim A8).",
+        "up to 3, or 40 and more, are hardly better than a prediction of 0, or worse",
         a08_copying.RULE,
         a08_copying.RECIPE,
     ),
     "softmax_attention": Shipped(
         "Two heads of softmax attention, trained on linear regression in context: roughly a step of gradient descent, "
         "with a larger loss (claim A9).",
+        MORE_ARE_BETTER,
         a09_softmax.RULES["2 heads"],
         a09_softmax.RECIPE,
     ),

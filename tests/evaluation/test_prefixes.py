@@ -19,6 +19,7 @@ RULES = {
     "transformer": Transformer(3, 2, (Attend("softmax"), Perceptron(4), Attend()), tokens="alternating", positions=4),
     "sgd": OptaxMLP(hidden=(4,), optimizer="sgd"),
 }
+ONES = make_batch(jnp.ones((4, 3)), jnp.ones((4, 2)))
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
@@ -37,3 +38,27 @@ def test_without_examples_attention_predicts_its_start():
     rule = RULES["attention"]
     batch = make_batch(jnp.ones((4, 3)), jnp.ones((4, 2)))
     assert jnp.array_equal(predict_prefixes(rule, rule.init_genome(KEY), KEY, batch)[0], jnp.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("examples", "steps", "error", "message"),
+    [
+        (ONES, 0, ValueError, "steps is 0; expected a whole number of at least 1"),
+        (ONES, True, ValueError, "steps is True"),
+        (tuple(ONES), 1, TypeError, r"examples is a tuple; expected a Batch, as make_batch"),
+        (ONES._replace(inputs=ONES.inputs.at[1, 2].set(jnp.nan)), 1, ValueError, r"inputs \(4, 3\) hold 1 values"),
+        (ONES._replace(targets=ONES.targets.at[3].set(jnp.inf)), 1, ValueError, r"targets \(4, 2\) hold 2 values"),
+    ],
+)
+@pytest.mark.usefixtures("no_type_checks")
+def test_what_does_not_fit_is_one_line(examples, steps, error, message):
+    rule = RULES["attention"]
+    with pytest.raises(error, match=message):
+        predict_prefixes(rule, rule.init_genome(KEY), KEY, examples, steps)
+
+
+def test_a_target_of_weight_0_may_be_unknown():
+    rule = RULES["attention"]
+    unknown = ONES._replace(targets=ONES.targets.at[3].set(jnp.nan), weight=ONES.weight.at[3].set(0))
+    expected = predict_prefixes(rule, rule.init_genome(KEY), KEY, ONES)
+    assert jnp.allclose(predict_prefixes(rule, rule.init_genome(KEY), KEY, unknown), expected)

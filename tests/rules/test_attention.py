@@ -211,9 +211,9 @@ def test_an_untrained_learner_predicts_with_its_start():
 def test_a_step_beyond_the_last_layer_is_refused():
     context, queries, _ = regression(6, 3, 1, dtype=jnp.float32)
     rule = LinearAttention(3, layers=2)
-    with pytest.raises(ValueError, match="3 inner steps, but the rule has room for 2"):
+    with pytest.raises(ValueError, match=r"3 inner steps, but .* room for 2; take fewer, or raise its layers$"):
         apply_layers(rule, rule.init_genome(KEY), context, queries, 3)
-    with pytest.raises(ValueError, match="unroll is 3, but the rule has room for 2"):
+    with pytest.raises(ValueError, match=r"unroll is 3, but the rule has room for 2; take fewer$"):
         Setting(GradientDescentAttention(rule), InContextRegression(3), unroll=3, batch_size=5)
 
 
@@ -310,6 +310,10 @@ def test_constructions_that_do_not_fit_are_refused():
         gradient_descent(LinearAttention(3), 0.1, jnp.zeros((1, 3)))
     with pytest.raises(ValueError, match="key_size is 3, but tokens have 4"):
         gd_plus_plus(LinearAttention(3, key_size=3), 0.1, 0.1)
+    with pytest.raises(ValueError, match=r"step_size has shape \(2,\), but .* layers=3; expected shape \(\) or \(3,\)"):
+        gradient_descent(LinearAttention(3, layers=3), jnp.ones(2))
+    with pytest.raises(ValueError, match=r"shrinkage has shape \(2,\), but .* layers=None; expected shape \(\)"):
+        gd_plus_plus(LinearAttention(3), 0.1, jnp.ones(2))
 
 
 def test_genomes_go_through_files(tmp_path):
