@@ -1,10 +1,10 @@
 """Put results into the README: the tables between their markers, and their picture.
 
-python scripts/update_readme.py NAME FOLDER
+python scripts/update_readme.py NAME FOLDER …
 
 FOLDER is the output of `blur evaluate`, of `blur demo` (its folder `evaluation`) or of `blur benchmark`; the README
-holds the lines `<!-- NAME -->` and `<!-- /NAME -->`. One genome is compared with every baseline, several with the best.
-The picture (curves or times) goes to scripts/figures/NAME.png.
+holds the lines `<!-- NAME -->` and `<!-- /NAME -->`. One evaluation is a table of every baseline, several are one table
+of the best ones. The picture (curves or times) goes to scripts/figures/NAME.png.
 
 python scripts/update_readme.py claims FOLDER
 
@@ -35,10 +35,14 @@ import records as claims_records  # noqa: E402
 COLUMNS = ("task", "resolution", "hidden", "unroll", "batch")
 
 
-def main(name: str, folder: Path) -> None:
+def main(name: str, *folders: Path) -> None:
     """Rewrites the README in place."""
+    folder = folders[0]
     if name == "claims":
         claims(folder)
+        return
+    if len(folders) > 1:
+        fill(name, summaries(folders))
         return
     fill(name, speed(folder) if (folder / FILE_NAME).exists() else evaluation(folder))
     pictures = sorted([*folder.glob("curves_*.png"), *folder.glob("benchmark.png")])
@@ -103,11 +107,14 @@ def markdown(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def evaluation(folder: Path) -> str:
-    """The table of an evaluation: of one genome with every baseline, of several the summary."""
-    records = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    if len({record["learner"] for record in records if record["kind"] == "learner"}) > 1:
-        return (folder / "summary.md").read_text(encoding="utf-8")
-    return table(records)
+    """The table of an evaluation."""
+    return table(json.loads((folder / "results.json").read_text(encoding="utf-8")))
+
+
+def summaries(folders: Sequence[Path]) -> str:
+    """The summaries of several evaluations as one table; conditions of several of them appear once."""
+    lines = [(folder / "summary.md").read_text(encoding="utf-8").splitlines(keepends=True) for folder in folders]
+    return "".join(dict.fromkeys(line for part in lines for line in part if line.startswith("|")))
 
 
 def table(records: list[dict[str, Any]]) -> str:
@@ -153,6 +160,6 @@ def figure(record: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1], Path(sys.argv[2]))
+        main(sys.argv[1], *map(Path, sys.argv[2:]))
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
