@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -22,6 +23,7 @@ import a01_constructed_layers  # noqa: E402
 import a02_engine  # noqa: E402
 import a03_one_layer  # noqa: E402
 import a04_several_layers  # noqa: E402
+import a05_conditioning  # noqa: E402
 import a06_out_of_distribution  # noqa: E402
 import a08_copying  # noqa: E402
 import a09_softmax  # noqa: E402
@@ -31,7 +33,8 @@ from claim import Claim, Finding, above, at_least, at_most, examine, reported, t
 from records import put_record, read_records, table, to_json  # noqa: E402
 from run import find_scripts, load  # noqa: E402
 
-from blur.rules.constructed_attention import gd_plus_plus  # noqa: E402
+from blur.evaluation.in_context import draw_tasks, spectra_by_layer  # noqa: E402
+from blur.rules.constructed_attention import gd_plus_plus, gradient_descent  # noqa: E402
 
 
 def run(*arguments):
@@ -159,6 +162,15 @@ def test_one_depth_of_a_claim_can_be_examined_alone():
     claim = a04_several_layers.of_depth(a04_several_layers.CLAIM, 2)
     assert [list(preset.recipes) for preset in (claim.quick, claim.full)] == [[2], [2]]
     assert claim.quick.seconds[2] == 300
+
+
+@pytest.mark.parametrize(("learner", "ok"), [("trained", True), ("GD", False), ("random", False)])
+def test_layers_that_do_not_condition_fail(learner, ok):
+    rule, genome = in_context.attention(2, retrain=False)
+    others = {"GD": gradient_descent(rule, 5.9), "random": rule.init_genome(jax.random.key(0))}
+    tasks = draw_tasks(in_context.TASK, in_context.TEST_KEY, 500, context=in_context.CONTEXT, layers=2)
+    checks = a05_conditioning.conditioning(2, np.asarray(spectra_by_layer(rule, others.get(learner, genome), tasks)))
+    assert [check.ok for check in checks if check.ok is not None] == [ok, ok]
 
 
 def test_copying_tells_an_x_from_a_y():
