@@ -173,6 +173,21 @@ def test_layers_that_do_not_condition_fail(learner, ok):
     assert [check.ok for check in checks if check.ok is not None] == [ok, ok]
 
 
+def test_a_model_that_fails_elsewhere_than_gradient_descent_is_found():
+    shift = a06_out_of_distribution.shifts(4)[0]  # scales 0.5, 1, 1.5, 2; judged up to 1
+    descent = np.array([0.1, 0.2, 1.0, 5.0])
+    verdicts = [
+        [check.ok for check in a06_out_of_distribution.judge(shift, layers, "GD", {"trained": trained, "GD": descent})]
+        for layers, trained in (
+            (1, 1.1 * descent),
+            (1, descent * (1, 1.2, 1, 1)),
+            (1, descent * (1, 1, 9, 9)),
+            (5, descent),
+        )
+    ]
+    assert verdicts == [[True, None], [False, None], [True, None], [None, None]]
+
+
 def test_copying_tells_an_x_from_a_y():
     sizes = np.ones((6, 6)) + 7 * np.eye(6, k=1)  # every token takes the next
     assert a08_copying.over_others(sizes, 1) == 8
