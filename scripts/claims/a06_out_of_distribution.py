@@ -76,7 +76,8 @@ def draw(axes: Axes, shift: Shift, layers: int, means: dict[str, np.ndarray]) ->
 
 def judge(shift: Shift, layers: int, baseline: str, means: dict[str, np.ndarray]) -> list[Check]:
     """The trained model against its baseline within the claim's reach (a verdict at one layer), and beyond."""
-    distance = np.abs(np.log10(means["trained"] / means[baseline]))
+    with np.errstate(invalid="ignore"):  # both may have diverged
+        distance = np.abs(np.log10(means["trained"] / means[baseline]))
     inside = np.array(shift.values) <= shift.reach
     name = f"L={layers}, {shift.label}" + (f" ≤ {shift.reach:g}" if np.isfinite(shift.reach) else "")
     name += f": largest |log₁₀ loss ratio| to {baseline}"
