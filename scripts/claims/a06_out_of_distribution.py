@@ -81,8 +81,10 @@ def judge(shift: Shift, layers: int, baseline: str, means: dict[str, np.ndarray]
     inside = np.array(shift.values) <= shift.reach
     name = f"L={layers}, {shift.label}" + (f" ≤ {shift.reach:g}" if np.isfinite(shift.reach) else "")
     name += f": largest |log₁₀ loss ratio| to {baseline}"
-    largest = float(distance[inside].max())
-    checks = [at_most(name, largest, LIMIT) if layers == 1 else reported(name, largest)]
+    worst = int(np.argmax(np.where(inside, distance, -np.inf)))
+    largest = float(distance[worst])
+    deep = reported(name, f"{largest:.3g} at {shift.values[worst]:g}")
+    checks = [at_most(name, largest, LIMIT) if layers == 1 else deep]
     if not inside.all():
         first = int(np.flatnonzero(~inside)[0])
         losses = ", ".join(f"{learner} {values[first]:.3g}" for learner, values in means.items())
