@@ -234,15 +234,12 @@ class Chain(UpdateRule):
         return self.output(self.read(genome, state, inputs))
 
 
-def chain(
-    *, read: tuple[str, ...], output: Callable[[State], Array], in_context: bool = False, **phases: Phase
-) -> Chain:
+def chain(*, read: tuple[str, ...], output: Callable[[State], Array], **phases: Phase) -> Chain:
     """Composes named phases into an update rule.
 
     Args:
       read: names of the phases that `predict` runs; they run in the order of the chain.
       output: picks the prediction out of the state after those phases.
-      in_context: whether the rule learns from one context, which it reads in every inner step.
       **phases: the phases of an inner step, in order; each one's genome is kept under its name.
 
     Raises:
@@ -251,7 +248,7 @@ def chain(
     if unknown := set(read) - set(phases):
         raise ValueError(f"read names {sorted(unknown)}, but the phases are {list(phases)}")
     reader = Phases(tuple((name, phase) for name, phase in phases.items() if name in read))
-    return Chain(Phases(tuple(phases.items())), reader, output, in_context)
+    return Chain(Phases(tuple(phases.items())), reader, output)
 
 
 class ChainRule(UpdateRule):

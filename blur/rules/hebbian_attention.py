@@ -136,4 +136,5 @@ def _chain(between: dict[str, Phase]) -> Chain:
         "forward": Forward(states=1, last_activation="identity"),
         "remember": KeepResidual(),
     }
-    return chain(**phases, read=("present", *between, "forward"), output=prediction, in_context=True)
+    made = chain(**phases, read=("present", *between, "forward"), output=prediction)
+    return dataclasses.replace(made, in_context=True)

@@ -111,9 +111,9 @@ def measure(preset: Preset) -> Finding:
     middle = interpolate(ATTENTION, trained[1], gradient_descent(ATTENTION, descent[1]["step_size"]))
     one: Learners = {"trained": trained, "GD": descent, "interpolated": (ATTENTION, middle)}
     checks: list[Check] = []
-    for layers, row in zip(depths, np.reshape(axes, (len(depths), -1)), strict=True):
+    for row, layers in enumerate(depths):
         learners = one if layers == 1 else deep_learners(layers, preset.retrain)
-        for shift, one_axes in zip(families, row, strict=True):
+        for shift, one_axes in zip(families, axes[row * len(families) :], strict=False):
             means = measure_shift(shift, learners, layers, preset.tasks)
             checks += judge(shift, layers, "GD" if layers == 1 else "GD++", means)
             draw(one_axes, shift, layers, means)
