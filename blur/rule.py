@@ -201,11 +201,13 @@ class Chain(UpdateRule):
       phases: the phases of an inner step.
       reader: those of them that `predict` runs.
       output: picks the prediction out of the state after `reader`.
+      in_context: see `UpdateRule.in_context`.
     """
 
     phases: Phases
     reader: Phases
     output: Callable[[State], Array]
+    in_context: bool = False
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """`{phase name: its genome}`, without the phases that have none."""

@@ -150,8 +150,8 @@ def _boolean(states: int) -> Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "mnist-k4": Recipe(
-        what="4 states, meta-trained on MNIST 10×10: first with 1 to 4 hidden layers of 64 and 10 to 50 steps of 128, last "
-        "with 1 layer and 10 steps.",
+        what="4 states, meta-trained on MNIST 10×10: first with 1 to 4 hidden layers of 64 and 10 to 50 steps of 128, "
+        "last with 1 layer and 10 steps.",
         works="MNIST at 10×10 and 28×28 with 1 hidden layer of any width, at about 10 steps, and with any batch size.",
         fails="no better than tuned baselines with batch normalisation on Fashion-MNIST and with 4 hidden layers.",
         rule=blur.Bidirectional(hidden=(64,), states=4),

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -22,9 +23,12 @@ import a01_constructed_layers  # noqa: E402
 import a02_engine  # noqa: E402
 import a03_one_layer  # noqa: E402
 import a04_several_layers  # noqa: E402
+import a05_conditioning  # noqa: E402
 import a06_out_of_distribution  # noqa: E402
+import a07_sine  # noqa: E402
 import a08_copying  # noqa: E402
 import a09_softmax  # noqa: E402
+import a10_global_minimum  # noqa: E402
 import claim as claims  # noqa: E402
 import in_context  # noqa: E402
 import ship_genomes  # noqa: E402
@@ -32,8 +36,9 @@ from claim import Claim, Finding, above, at_least, at_most, examine, reported, t
 from records import put_record, read_records, table, to_json  # noqa: E402
 from run import find_scripts, load  # noqa: E402
 
+from blur.evaluation.in_context import draw_tasks, spectra_by_layer  # noqa: E402
 from blur.genome_io import load_genome  # noqa: E402
-from blur.rules.constructed_attention import gd_plus_plus  # noqa: E402
+from blur.rules.constructed_attention import gd_plus_plus, gradient_descent  # noqa: E402
 
 
 def run(*arguments):
@@ -161,6 +166,76 @@ def test_one_depth_of_a_claim_can_be_examined_alone():
     claim = a04_several_layers.of_depth(a04_several_layers.CLAIM, 2)
     assert [list(preset.recipes) for preset in (claim.quick, claim.full)] == [[2], [2]]
     assert claim.quick.seconds[2] == 300
+
+
+@pytest.mark.parametrize(("learner", "ok"), [("trained", True), ("GD", False), ("random", False)])
+def test_layers_that_do_not_condition_fail(learner, ok):
+    rule, genome = in_context.attention(2, retrain=False)
+    others = {"GD": gradient_descent(rule, 5.9), "random": rule.init_genome(jax.random.key(0))}
+    tasks = draw_tasks(in_context.TASK, in_context.TEST_KEY, 500, context=in_context.CONTEXT, layers=2)
+    checks = a05_conditioning.conditioning(2, np.asarray(spectra_by_layer(rule, others.get(learner, genome), tasks)))
+    assert [check.ok for check in checks if check.ok is not None] == [ok, ok]
+
+
+def test_a_model_that_fails_elsewhere_than_gradient_descent_is_found():
+    shift = a06_out_of_distribution.shifts(4)[0]  # scales 0.5, 1, 1.5, 2; judged up to 1
+    descent = np.array([0.1, 0.2, 1.0, 5.0])
+    verdicts = [
+        [check.ok for check in a06_out_of_distribution.judge(shift, layers, "GD", {"trained": trained, "GD": descent})]
+        for layers, trained in (
+            (1, 1.1 * descent),
+            (1, descent * (1, 1.2, 1, 1)),
+            (1, descent * (1, 1, 9, 9)),
+            (5, descent),
+        )
+    ]
+    assert verdicts == [[True, None], [False, None], [True, None], [None, None]]
+
+
+def test_the_minimum_has_its_three_closed_forms():
+    d, n, spread = a10_global_minimum.D, a10_global_minimum.N, a10_global_minimum.NOISE**2
+    one, tilted = np.eye(d), a10_global_minimum.covariance()
+    inverse, minimum = np.linalg.inv(tilted), a10_global_minimum.minimum
+    assert np.linalg.cond(tilted) == pytest.approx(8)
+    assert np.allclose(minimum(one, one), n / (n + 1 + d + spread) * one)
+    assert np.allclose(minimum(tilted, inverse), n / (n + 1 + d + spread) * inverse)
+    shrunk_one = np.linalg.inv((1 + 1 / n) * tilted + (np.trace(tilted) + spread) / n * one)
+    assert np.allclose(minimum(tilted, one), shrunk_one)
+
+
+def test_the_best_multiple_of_the_identity_is_the_minimum_of_isotropic_tasks():
+    task, expected = a10_global_minimum.cases(10)["isotropic"]
+    assert np.allclose(a10_global_minimum.multiple_of_identity(task, 50_000), expected, atol=0.02)
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Learners are as random as they start."""
+
+    def start(rule, training, **_):
+        return in_context.Trained(rule, rule.init_genome(jax.random.key(0)), np.ones(8), 0.0)
+
+    for script in (a07_sine, a10_global_minimum):
+        monkeypatch.setattr(script, "train", start)
+
+
+@pytest.mark.parametrize("claim", [a07_sine.CLAIM, a10_global_minimum.CLAIM], ids=lambda claim: claim.id)
+def test_untrained_learners_fail(claim, untrained):
+    verdicts = [check.ok for check in claim.measure(dataclasses.replace(claim.quick, tasks=300)).checks]
+    assert False in verdicts
+    if claim.id == "A10":
+        assert [ok for ok in verdicts if ok is not None] == [False] * 8
+
+
+def test_an_untrained_layer_is_not_gradient_descent_on_any_family():
+    learners = {
+        "trained": (in_context.ATTENTION, in_context.ATTENTION.init_genome(jax.random.key(0))),
+        "GD": (in_context.ATTENTION, gradient_descent(in_context.ATTENTION, in_context.ONE_STEP_SIZE)),
+    }
+    for shift in a06_out_of_distribution.shifts(2):
+        shift = dataclasses.replace(shift, values=(1.0 if shift.reach == 1 else shift.values[0],))
+        means = a06_out_of_distribution.measure_shift(shift, learners, 1, 1000)
+        assert not a06_out_of_distribution.judge(shift, 1, "GD", means)[0].ok
 
 
 def test_copying_tells_an_x_from_a_y():

@@ -56,7 +56,7 @@ def test_the_same_recipe_gives_the_same_file(tmp_path):
     assert file.horizon == 3
     assert file.card["command"] == "python scripts/zoo.py toy"
     stages = file.card["meta_training"]["stages"]
-    assert [stage["settings"] for stage in stages] == [[0], [0, 1]]
+    assert [stage["settings"] for stage in stages] == [[0, 1], [2, 1]]
     assert [stage["init"] is None for stage in stages] == [True, False]
     assert file.card["metrics"] == stages[-1]["validation"]
     last = blur.load_genome(tmp_path / "runs1" / "toy" / "stage2" / "genome.safetensors").genome

@@ -214,27 +214,40 @@ def interpolate(rule: LinearAttention, trained: Genome, constructed: Genome) -> 
     }
 
 
-def best_step_size(rule: UpdateRule, tasks: Episode, sizes: Float[np.ndarray, "sizes"]) -> float:
-    """The step size with the least mean loss on `tasks`, which should be validation tasks.
+def best_genome(
+    rule: UpdateRule, tasks: Episode, grid: Mapping[str, Float[np.ndarray, "_points"]], rounds: int = 2
+) -> Genome:
+    """The genome of a few numbers with the least mean loss on `tasks`, which should be validation tasks.
 
     Args:
-      rule: its genome is `{"step_size": η}`, as that of `GradientDescentAttention`.
+      rule: its genome is a number per name in `grid`, as that of `GradientDescentAttention`.
       tasks: to tune on.
-      sizes: the grid, evenly spaced; once searched, it is searched again between the neighbours of the best.
+      grid: evenly spaced values of each number; all combinations are tried.
+      rounds: the grid is searched so often, from the second time on between the neighbours of the best.
 
     Raises:
-      ValueError: the grid is empty, or every one of its sizes diverges.
+      ValueError: the grid is empty, or all of it diverges.
     """
 
-    def loss(size: Array) -> Array:
-        return jnp.mean(half_squared_errors(predictions(rule, {"step_size": size}, tasks), tasks))
+    def loss(genome: Genome) -> Array:
+        return jnp.mean(half_squared_errors(predictions(rule, genome, tasks), tasks))
 
-    search = jax.jit(lambda grid: jax.lax.map(loss, grid))
-    for _ in range(2):
-        losses = np.asarray(search(jnp.asarray(sizes, jnp.result_type(float))))
+    search = jax.jit(lambda genomes: jax.lax.map(loss, genomes))
+    axes = dict(grid)
+    for _ in range(rounds):
+        values = [mesh.ravel() for mesh in np.meshgrid(*axes.values(), indexing="ij")]
+        genomes = {name: jnp.asarray(v, jnp.result_type(float)) for name, v in zip(axes, values, strict=True)}
+        losses = np.asarray(search(genomes))
         if not np.isfinite(losses).any():
-            raise ValueError(f"none of the {len(sizes)} step sizes has a finite loss; expected at least one that has")
+            raise ValueError(
+                f"none of the grid's {len(losses)} genomes has a finite loss; expected at least one that has"
+            )
         best = int(np.nanargmin(losses))
-        ends = sizes[max(best - 1, 0)], sizes[min(best + 1, len(sizes) - 1)]
-        chosen, sizes = float(sizes[best]), np.linspace(*ends, len(sizes))
-    return chosen
+        places = np.unravel_index(best, [len(axis) for axis in axes.values()])
+        axes = {name: _around(axis, int(place)) for (name, axis), place in zip(axes.items(), places, strict=True)}
+    return jax.tree.map(lambda leaf: leaf[best], genomes)
+
+
+def _around(axis: Float[np.ndarray, "points"], place: int) -> Float[np.ndarray, "points"]:
+    """As many values between the neighbours of one."""
+    return np.linspace(axis[max(place - 1, 0)], axis[min(place + 1, len(axis) - 1)], len(axis))

@@ -12,6 +12,7 @@ of the query. With the right matrices a layer is a step of gradient descent (von
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +70,7 @@ class LinearAttention(UpdateRule):
       initial_scale: all matrices of a random genome are drawn from N(0, initial_scale / fan-in).
 
     Raises:
-      ValueError: a size is below 1.
+      ValueError: a size is below 1, `initial_scale` is negative or not finite, or `damping` is not finite.
     """
 
     inputs: int
@@ -85,6 +86,9 @@ class LinearAttention(UpdateRule):
     def __post_init__(self) -> None:
         names = ("inputs", "outputs", "layers", "heads", "key_size")
         check_sizes(**{name: getattr(self, name) for name in names})
+        check_initial_scale(self.initial_scale)
+        if not math.isfinite(self.damping):
+            raise ValueError(f"damping is {self.damping}; expected a finite number, such as 1")
 
     @property
     def width(self) -> int:
@@ -103,15 +107,8 @@ class LinearAttention(UpdateRule):
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """Random matrices; W_0 = 0."""
-        size = self.key_size or self.width
         depth = () if self.layers is None else (self.layers,)
-        shapes = dict.fromkeys(("key", "query", "value"), (*depth, self.heads, size, self.width))
-        shapes["projection"] = (*depth, self.heads, self.width, size)
-        keys = jax.random.split(key, len(shapes))
-        genome = {
-            name: jnp.sqrt(self.initial_scale / shape[-1]) * jax.random.normal(k, shape)
-            for k, (name, shape) in zip(keys, shapes.items(), strict=True)
-        }
+        genome = random_heads(key, self.heads, self.key_size, self.width, self.initial_scale, depth)
         return genome | ({"start": jnp.zeros((self.outputs, self.inputs))} if self.start else {})
 
     def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> AttentionState:
@@ -195,6 +192,28 @@ def check_sizes(**sizes: int | None) -> None:
     for name, size in sizes.items():
         if size is not None and size < 1:
             raise ValueError(f"{name} is {size}; expected at least 1")
+
+
+def check_initial_scale(scale: float) -> None:
+    """Raises ValueError unless the scale of random matrices is finite and not negative."""
+    if not 0 <= scale < math.inf:
+        raise ValueError(f"initial_scale is {scale}; expected a finite number that is not negative, such as 0.1")
+
+
+def random_heads(
+    key: Key[Array, ""], heads: int, key_size: int | None, width: int, scale: float, depth: tuple[int, ...] = ()
+) -> Genome:
+    """Matrices of attention from N(0, scale / fan-in), for tokens of `width` numbers; `depth` are leading axes."""
+    size = key_size or width
+    shapes = dict.fromkeys(("key", "query", "value"), (*depth, heads, size, width))
+    shapes["projection"] = (*depth, heads, width, size)
+    keys = jax.random.split(key, len(shapes))
+    return {name: random_matrix(k, shape, scale) for k, (name, shape) in zip(keys, shapes.items(), strict=True)}
+
+
+def random_matrix(key: Key[Array, ""], shape: tuple[int, ...], scale: float) -> Float[Array, "*shape"]:
+    """N(0, scale / fan-in), where the fan-in is the last axis."""
+    return jnp.sqrt(scale / shape[-1]) * jax.random.normal(key, shape)
 
 
 def check_context(genome: Genome, batch: Batch, inputs: int, outputs: int) -> None:

@@ -99,14 +99,19 @@ def prediction(state: State) -> Float[Array, "batch outputs"]:
 def data_space() -> Chain:
     """Attention on the engine: synapses live for one step, the residuals carry what was learned.
 
-    Queries may ride along in the batch, with weight 0 and target −W_0 x: their `residual` is −(prediction). Those that
-    come later are predicted with what all layers wrote.
+    Queries may ride along in the batch with weight 0 and target 0: their `residual` is −(prediction). Those that come
+    later are predicted with what all layers wrote. All that is descent from W = 0. It is descent from W_0 if the
+    context's targets are y − W_0 x: a query with target −W_0 x is then predicted as before, and one that comes later
+    needs W_0 x added.
     """
     return _chain({"written": SumSynapses()})
 
 
 def weight_space() -> Chain:
-    """Gradient descent on the engine: the same phases, but synapses live on, and the data are presented anew."""
+    """Gradient descent on the engine: the same phases, but synapses live on, and the data are presented anew.
+
+    What is said of W_0 in `data_space` holds here too.
+    """
     return _chain({"targets": PresentTargets()})
 
 
@@ -131,4 +136,5 @@ def _chain(between: dict[str, Phase]) -> Chain:
         "forward": Forward(states=1, last_activation="identity"),
         "remember": KeepResidual(),
     }
-    return chain(**phases, read=("present", *between, "forward"), output=prediction)
+    made = chain(**phases, read=("present", *between, "forward"), output=prediction)
+    return dataclasses.replace(made, in_context=True)

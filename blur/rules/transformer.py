@@ -2,6 +2,10 @@
 
 An inner step reads the whole context: every layer's view of it is kept, and predicting passes queries through the
 layers, where they attend to that view. (In `LinearAttention` a step is one layer; here layers may differ.)
+
+Perceptron, embedding and softmax are standard, and yet written here rather than taken from a library of layers: each is
+a few lines, a pure function of a genome, which is a pytree of named arrays that is meta-trained, checked and saved as
+every other genome is; and the package needs one dependency less.
 """
 
 from __future__ import annotations
@@ -18,7 +22,16 @@ from blur.choices import check_choice
 from blur.genome_shapes import check_same_genome, genome_shapes
 from blur.messages import short
 from blur.rule import Batch, Genome, UpdateRule
-from blur.rules.attention import attend, check_context, check_queries, check_sizes, present
+from blur.rules.attention import (
+    attend,
+    check_context,
+    check_initial_scale,
+    check_queries,
+    check_sizes,
+    present,
+    random_heads,
+    random_matrix,
+)
 
 Tokens = Float[Array, "tokens _width"]
 """Their width may differ from layer to layer."""
@@ -52,7 +65,7 @@ class Attend(Layer):
       initial_scale: matrices are drawn from N(0, initial_scale / fan-in).
 
     Raises:
-      ValueError: a size is below 1, or the kind unknown.
+      ValueError: a size is below 1, the kind unknown, or `initial_scale` negative or not finite.
     """
 
     kind: Literal["linear", "softmax"] = "linear"
@@ -63,16 +76,11 @@ class Attend(Layer):
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, ("linear", "softmax"))
         check_sizes(heads=self.heads, key_size=self.key_size)
+        check_initial_scale(self.initial_scale)
 
     def init_genome(self, key: Key[Array, ""], width: int) -> Genome:
         """`projection`, `value`, `key` and `query`, as in `LinearAttention`."""
-        size = self.key_size or width
-        shapes = dict.fromkeys(("key", "query", "value"), (self.heads, size, width))
-        shapes["projection"] = (self.heads, width, size)
-        keys = jax.random.split(key, len(shapes))
-        return {
-            name: _drawn(k, shape, self.initial_scale) for k, (name, shape) in zip(keys, shapes.items(), strict=True)
-        }
+        return random_heads(key, self.heads, self.key_size, width, self.initial_scale)
 
     def apply(self, genome: Genome, tokens: Tokens, view: View) -> Tokens:
         """See the class; without a context nothing changes."""
@@ -123,9 +131,9 @@ class Perceptron(Layer):
         """Variance 1 / fan-in; biases of 0."""
         first, second = jax.random.split(key)
         return {
-            "in": _drawn(first, (self.hidden, width), 1.0),
+            "in": random_matrix(first, (self.hidden, width), 1.0),
             "in_bias": jnp.zeros(self.hidden),
-            "out": _drawn(second, (width, self.hidden), 1.0),
+            "out": random_matrix(second, (width, self.hidden), 1.0),
             "out_bias": jnp.zeros(width),
         }
 
@@ -146,7 +154,7 @@ class Embed(Layer):
 
     def init_genome(self, key: Key[Array, ""], width: int) -> Genome:
         """Variance 1 / fan-in."""
-        return {"matrix": _drawn(key, (self.width, width), 1.0)}
+        return {"matrix": random_matrix(key, (self.width, width), 1.0)}
 
     def apply(self, genome: Genome, tokens: Tokens, view: View) -> Tokens:
         """See the class."""
@@ -281,6 +289,8 @@ class Transformer(UpdateRule):
         if not self.layers:
             raise ValueError("a transformer without layers cannot learn; expected at least one")
         for layer in self.layers:
+            if not isinstance(layer, Layer):
+                raise ValueError(f"a layer is {short(layer)}; expected layers such as Attend() or Perceptron(40)")
             if isinstance(layer, Descend) and layer.outputs != self.outputs:
                 raise ValueError(
                     f"Descend has {layer.outputs} outputs, but the transformer {self.outputs}; make them equal"
@@ -313,7 +323,3 @@ def weighted_softmax(
 
 def _at_least_tiny(total: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.maximum(total, jnp.finfo(total.dtype).tiny)
-
-
-def _drawn(key: Key[Array, ""], shape: tuple[int, ...], scale: float) -> Array:
-    return jnp.sqrt(scale / shape[-1]) * jax.random.normal(key, shape)

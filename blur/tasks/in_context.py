@@ -47,9 +47,9 @@ class ContextTask(SyntheticTask):
 class InContextRegression(ContextTask):
     """y = w·x with w ~ a N(0, I) and x ~ U(−r/2, r/2)^d anew in every episode (von Oswald et al., ICML 2023, §3).
 
-    Under the law `mixed`, contexts come from another distribution: coordinates are exponential, normal or Laplace, the
-    same in an episode with equal chance, and all inputs are divided by the root mean square norm of the law times √n,
-    so that the Frobenius norm of a context of n pairs is about r.
+    Under the law `mixed`, inputs come from another distribution: coordinates are exponential, normal or Laplace, the
+    same in an episode with equal chance, and all inputs, queries included, are multiplied by r / ‖X‖_F, so that the
+    context X has the Frobenius norm r.
 
     Attributes:
       inputs: d.
@@ -93,9 +93,13 @@ class InContextRegression(ContextTask):
         if self.distractors > batch_size:
             raise ValueError(f"{self.distractors} distractors do not fit in a context of {batch_size} pairs")
         episode = super().sample(key, unroll=unroll, batch_size=batch_size, split=split, query_size=query_size)
+        support = cast(Batch, episode.support)  # fixed, so it is no stream
+        if self.law == "mixed":
+            factor = self.input_range / jnp.linalg.norm(support.inputs)
+            support, query = (_scaled(batch, factor) for batch in (support, episode.query))
+            episode = dataclasses.replace(episode, support=support, query=query)
         if not self.distractors:
             return episode
-        support = cast(Batch, episode.support)  # fixed, so it is no stream
         place_key, label_key = jax.random.split(jax.random.fold_in(key, 1))
         noisy = jax.random.permutation(place_key, batch_size)[:, None] < self.distractors
         noise = jax.random.normal(label_key, support.targets.shape, support.targets.dtype)
@@ -113,10 +117,10 @@ class InContextRegression(ContextTask):
     def draw_examples(
         self, law: PyTree, key: Key[Array, ""], count: int
     ) -> tuple[Float[Array, "count inputs"], Float[Array, "count 1"]]:
-        """See the class."""
+        """See the class; under the law `mixed`, before the context is given its norm."""
         weights, kind = law
         shape = (count, self.inputs)
-        x = self.input_range * (centred_uniform(key, shape) if kind is None else _mixed(key, kind, shape))
+        x = self.input_range * centred_uniform(key, shape) if kind is None else _mixed(key, kind, shape)
         return x, (x @ weights)[:, None]
 
 
@@ -129,12 +133,14 @@ def centred_uniform(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array,
 
 
 def _mixed(key: Key[Array, ""], kind: Array, shape: tuple[int, int]) -> Float[Array, "count inputs"]:
-    """Exponential (0), normal (1) or Laplace (2) coordinates, divided by √(count · Σ_coordinates E x²)."""
-    draws = (jax.random.exponential, jax.random.normal, jax.random.laplace)
-    second_moments = (2.0, 1.0, 2.0)
-    size = shape[0] * shape[1]
-    scaled = [draw(key, shape) / (size * m) ** 0.5 for draw, m in zip(draws, second_moments, strict=True)]
-    return jnp.select([kind == 0, kind == 1], scaled[:2], scaled[2])
+    """Exponential (0), normal (1) or Laplace (2) coordinates."""
+    drawn = [draw(key, shape) for draw in (jax.random.exponential, jax.random.normal, jax.random.laplace)]
+    return jnp.select([kind == 0, kind == 1], drawn[:2], drawn[2])
+
+
+def _scaled(batch: Batch, factor: Float[Array, ""]) -> Batch:
+    """Inputs times a factor, and so the targets, which are linear in them."""
+    return batch._replace(inputs=factor * batch.inputs, targets=factor * batch.targets)
 
 
 @jax.tree_util.register_dataclass

@@ -101,7 +101,7 @@ def measure(preset: Preset) -> Finding:
         checks += [
             at_most(f"{name}: ‖A − A*‖ / ‖A*‖", distance(found, expected), 0.05),
             reported(f"{name}: the same of the nearest plain step, A ∝ I", distance(plain, expected)),
-            reported(f"{name}: loss / that of A*, same tasks", losses[0] / losses[1]),
+            at_most(f"{name}: loss / that of A*, same tasks", losses[0] / losses[1], 1.01),
         ]
         one.plot(expected.ravel(), found.ravel(), ".")
         one.axline((0, 0), slope=1, color="black", linewidth=0.8)

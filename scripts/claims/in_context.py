@@ -7,13 +7,12 @@ import time
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from figures import smooth
 from jaxtyping import Float
 
 import blur
-from blur.evaluation.in_context import best_step_size, draw_tasks, half_squared_errors, predictions, products
+from blur.evaluation.in_context import best_genome, draw_tasks, products
 from blur.evaluation.statistics import Interval, bootstrap_interval
 from blur.rule import Genome, UpdateRule
 from blur.rules.attention import LinearAttention
@@ -167,8 +166,7 @@ def tuned_descent(layers: int) -> tuple[UpdateRule, Genome]:
     the test tasks)."""
     rule = GradientDescentAttention(ATTENTION)
     drawn = draw_tasks(TASK, VALIDATION_KEY, SEARCH_TASKS, context=CONTEXT, layers=layers, split="validation")
-    size = best_step_size(rule, drawn, np.linspace(0.5, 20.0, 40))
-    return rule, {"step_size": jnp.asarray(size)}
+    return rule, best_genome(rule, drawn, {"step_size": np.linspace(0.5, 20.0, 40)})
 
 
 PLUS_PLUS_GRID = 12
@@ -182,21 +180,8 @@ def tuned_plus_plus(layers: int) -> tuple[UpdateRule, Genome]:
     """
     rule = GradientDescentAttention(ATTENTION, plus_plus=True)
     drawn = draw_tasks(TASK, VALIDATION_KEY, SEARCH_TASKS, context=CONTEXT, layers=layers, split="validation")
-
-    def loss(genome: Genome) -> Float[jax.Array, ""]:
-        return half_squared_errors(predictions(rule, genome, drawn), drawn).mean()
-
-    search = jax.jit(lambda genomes: jax.lax.map(loss, genomes))
-    lows, highs = np.array([1.0, 0.0]), np.array([40.0, 3.5])
-    for _ in range(3):
-        axes = np.linspace(lows, highs, PLUS_PLUS_GRID, axis=1)
-        step_sizes, shrinkages = (jnp.asarray(values.ravel()) for values in np.meshgrid(*axes))
-        genomes = {"step_size": step_sizes, "shrinkage": shrinkages}
-        best = int(np.nanargmin(np.asarray(search(genomes))))
-        centre = np.array([float(step_sizes[best]), float(shrinkages[best])])
-        width = (highs - lows) / (PLUS_PLUS_GRID - 1)
-        lows, highs = np.maximum(centre - width, 0.0), centre + width
-    return rule, jax.tree.map(lambda leaf: leaf[best], genomes)
+    step_sizes, shrinkages = np.linspace(1.0, 40.0, PLUS_PLUS_GRID), np.linspace(0.0, 3.5, PLUS_PLUS_GRID)
+    return rule, best_genome(rule, drawn, {"step_size": step_sizes, "shrinkage": shrinkages}, rounds=3)
 
 
 def steps_in_weights(genome: Genome) -> tuple[float, float]:

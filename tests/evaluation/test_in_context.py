@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from blur.evaluation.in_context import (
-    best_step_size,
+    best_genome,
     copy_sensitivities,
     draw_tasks,
     half_squared_errors,
@@ -103,18 +103,18 @@ def test_products_refuse_several_heads():
         products(genome)
 
 
-def test_the_best_step_size_of_one_step_is_the_closed_form():
+def test_the_best_genome_of_one_step_is_the_closed_form():
     rule = GradientDescentAttention(LinearAttention(10))
     drawn = draw_tasks(InContextRegression(), KEY, 20_000, context=10, layers=1, split="validation")
-    measured = best_step_size(rule, drawn, np.linspace(1.0, 12.0, 23))
-    assert measured == pytest.approx(6.0606, rel=0.05)
+    measured = best_genome(rule, drawn, {"step_size": np.linspace(1.0, 12.0, 23)})
+    assert float(measured["step_size"]) == pytest.approx(6.0606, rel=0.05)
 
 
 @pytest.mark.parametrize("sizes", [[], [1e30, 2e30]])
 def test_step_sizes_that_all_diverge_are_refused(sizes):
     rule = GradientDescentAttention(LinearAttention(4))
-    with pytest.raises(ValueError, match=f"none of the {len(sizes)} step sizes has a finite loss"):
-        best_step_size(rule, tasks(layers=5), np.array(sizes))
+    with pytest.raises(ValueError, match=f"none of the grid's {len(sizes)} genomes has a finite loss"):
+        best_genome(rule, tasks(layers=5), {"step_size": np.array(sizes)})
 
 
 def test_copy_sensitivities_show_who_reads_whom():

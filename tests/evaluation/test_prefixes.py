@@ -34,6 +34,15 @@ def test_each_row_is_the_prediction_from_the_examples_before(rule):
         assert jnp.allclose(rows[n], rule.predict(genome, state, x[n : n + 1])[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+def test_a_masked_example_is_in_no_prefix(rule):
+    x, y = jax.random.normal(KEY, (5, 3)), jax.random.normal(jax.random.key(1), (5, 2))
+    genome, kept = rule.init_genome(KEY), jnp.array([0, 2, 3, 4])
+    rows = predict_prefixes(rule, genome, KEY, make_batch(x, y, jnp.array([1.0, 0, 1, 1, 1])), 2)
+    without = predict_prefixes(rule, genome, KEY, make_batch(x[kept], y[kept]), 2)
+    assert jnp.allclose(rows[kept], without, rtol=1e-4, atol=1e-5)
+
+
 def test_without_examples_attention_predicts_its_start():
     rule = RULES["attention"]
     batch = make_batch(jnp.ones((4, 3)), jnp.ones((4, 2)))

@@ -303,6 +303,14 @@ def test_sizes_below_one_are_refused(name):
         LinearAttention(**({"inputs": 3} | {name: 0}))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("initial_scale", -1.0), ("initial_scale", float("nan")), ("damping", float("nan"))]
+)
+def test_scales_that_give_nan_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value}; expected a finite number"):
+        LinearAttention(3, **{name: value})
+
+
 def test_constructions_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"shape \(3, 1\).*\(1, 3\)"):
         gradient_descent(LinearAttention(3, start=True), 0.1, jnp.zeros((3, 1)))

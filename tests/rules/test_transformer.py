@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -179,6 +181,32 @@ def test_alternating_tokens_take_turns_behind_their_positions():
     assert jnp.allclose(tokens[3, :4], jnp.array([jnp.sin(3.0), jnp.cos(3.0), jnp.sin(0.03), jnp.cos(0.03)]), atol=1e-6)
 
 
+def test_a_query_stands_behind_the_context():
+    """One linear layer that writes q·k of the positions alone: Σ_j cos(p − j) over the context's places j."""
+    batch, queries = context(count=3)
+    rule = Transformer(3, 2, positions=2)
+    gate = jnp.diag(jnp.array([1.0, 1, 0, 0, 0, 0, 0]))
+    write = jnp.zeros((7, 7)).at[6, 6].set(1.0)
+    genome = {"projection": write[None], "value": write[None], "key": gate[None], "query": gate[None]}
+    for weight, place in (([1.0, 1, 1], 3), ([1.0, 0, 1], 2)):
+        weight, places = jnp.array(weight), jnp.array(weight).cumsum() - 1
+        shares = weight * jnp.cos(place - places) / weight.sum()
+        predicted = predict(rule, {"0": genome}, batch._replace(weight=weight), queries)
+        assert jnp.allclose(predicted[:, 1], -shares @ batch.targets[:, 1], atol=1e-6)
+
+
+@EVERY_STACK
+def test_a_pair_of_weight_two_is_two_pairs(rule):
+    batch, queries = context()
+    rule, genome = dataclasses.replace(rule, positions=0), grown(dataclasses.replace(rule, positions=0))
+    weighted = predict(rule, genome, batch._replace(weight=jnp.array([2.0, 1, 1, 1, 1, 1])), queries)
+    twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf[:1], leaf]), batch)
+    assert jnp.allclose(weighted, predict(rule, genome, twice, queries), rtol=1e-5, atol=1e-6)
+    halved = predict(rule, genome, batch._replace(weight=jnp.array([1.0, 0.5, 0.5, 0.5, 0.5, 0.5])), queries)
+    assert jnp.allclose(weighted, halved, rtol=1e-5, atol=1e-6)
+    assert jnp.max(jnp.abs(weighted - predict(rule, genome, batch, queries))) > 1e-5
+
+
 def test_clipping_bounds_the_predictions():
     batch, queries = context()
     rule = STACKS["clipped"]
@@ -223,6 +251,7 @@ def test_what_does_not_fit_is_refused():
     [
         (lambda: Attend("sofmax"), "kind is 'sofmax'; did you mean 'softmax'"),
         (lambda: Attend(heads=0), "heads is 0"),
+        (lambda: Attend(initial_scale=-1.0), "initial_scale is -1.0; expected a finite number"),
         (lambda: Perceptron(0), "hidden is 0"),
         (lambda: Embed(-1), "width is -1"),
         (lambda: Transformer(0), "inputs is 0"),
@@ -232,6 +261,7 @@ def test_what_does_not_fit_is_refused():
         (lambda: Transformer(3, 2, (Embed(1),)), "Embed has width 1, but there are 2 outputs"),
         (lambda: Transformer(3, layers=(Attend(), Attend("softmax")), tied=True), "expected equal ones"),
         (lambda: Transformer(3, layers=(Embed(4),), tied=True), "that keep the tokens' width"),
+        (lambda: Transformer(3, layers=("attend",)), "a layer is 'attend'; expected layers such as Attend"),
         (lambda: Transformer(3, tokens="triples"), "tokens is 'triples'; expected one of paired, alternating"),
     ],
 )

@@ -61,11 +61,19 @@ def test_centred_uniform_is_uniform():
     assert jnp.abs(jnp.corrcoef(drawn[:100_000], drawn[100_000:])[0, 1]) < 0.02
 
 
-def test_mixed_contexts_have_unit_norm_on_average_and_three_shapes():
-    x = sample(InContextRegression(10, law="mixed")).support.inputs
-    assert jnp.abs(jnp.mean(jnp.sum(x**2, axis=(1, 2))) - 1) < 0.02
+def test_mixed_contexts_have_the_norm_asked_for_and_three_shapes():
+    episode = sample(InContextRegression(10, law="mixed", input_range=3.0))
+    x, query = episode.support.inputs, episode.query.inputs
+    assert jnp.allclose(jnp.linalg.norm(x, axis=(1, 2)), 3.0, rtol=1e-5)
+    assert jnp.abs(jnp.median(jnp.sum(query**2, axis=(1, 2))) / 0.9 - 1) < 0.2  # divided as the context's ten were
     positive = jnp.mean(jnp.all(x > 0, axis=(1, 2)))  # the exponential ones
     assert jnp.abs(positive - 1 / 3) < 0.05
+
+
+def test_mixed_targets_are_linear_in_the_inputs():
+    episode = sample(InContextRegression(4, law="mixed"), episodes=20)
+    weights = jax.vmap(lambda x, y: jnp.linalg.lstsq(x, y)[0])(episode.support.inputs, episode.support.targets)
+    assert jnp.allclose(episode.query.inputs @ weights, episode.query.targets, atol=1e-4)
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
