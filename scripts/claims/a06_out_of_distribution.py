@@ -66,11 +66,11 @@ def measure_shift(shift: Shift, learners: Learners, layers: int, count: int) -> 
     return {name: np.array(values) for name, values in means.items()}
 
 
-def draw(axes: Axes, shift: Shift, layers: int, means: dict[str, np.ndarray]) -> None:
-    """The curves of one family and depth; they lie on each other."""
+def draw(axes: Axes, shift: Shift, means: dict[str, np.ndarray]) -> None:
+    """Curves, the widest first, as they may lie on each other."""
     for (name, values), width in zip(means.items(), (6, 3.5, 1.2), strict=True):
         axes.plot(shift.values, values, linewidth=width, label=name)
-    axes.set(xlabel=shift.label, ylabel=f"loss, {layers} layers", yscale="log")
+    axes.set(xlabel=shift.label, yscale="log")
     axes.legend(fontsize=8)
 
 
@@ -105,7 +105,8 @@ def measure(preset: Preset) -> Finding:
     """One layer against gradient descent, with a verdict; two and five layers against GD++, reported."""
     families = shifts(preset.points)
     depths = (1, 2, 5)
-    figure, axes = panels([shift.label for shift in families] * len(depths), columns=len(families))
+    titles = [f"L={layers}: loss against {shift.label}" for layers in depths for shift in families]
+    figure, axes = panels(titles, columns=len(families))
     descent = tuned_descent(1)
     trained = attention(1, retrain=preset.retrain)
     middle = interpolate(ATTENTION, trained[1], gradient_descent(ATTENTION, descent[1]["step_size"]))
@@ -116,7 +117,7 @@ def measure(preset: Preset) -> Finding:
         for shift, one_axes in zip(families, axes[row * len(families) :], strict=False):
             means = measure_shift(shift, learners, layers, preset.tasks)
             checks += judge(shift, layers, "GD" if layers == 1 else "GD++", means)
-            draw(one_axes, shift, layers, means)
+            draw(one_axes, shift, means)
     return Finding(checks, figure)
 
 
