@@ -113,23 +113,23 @@ def refined(mixture: tuple[Part, ...], meta_steps: int, *, episodes: int = 4, le
     return Stage(mixture, training)
 
 
-def digits(depth: int, unroll: int = 10, *, weight: float = 1.0) -> Part:
+def mnist(depth: int, unroll: int = 10, *, weight: float = 1.0) -> Part:
     """MNIST 10×10 with so many hidden layers of 64."""
     return Part("mnist", 10, (64,) * depth, unroll, weight=weight)
 
 
 DEEPER = (
     Stage(
-        (digits(1), digits(2)),
+        (mnist(1), mnist(2)),
         blur.MetaTraining(meta_steps=2500, candidates=1, learning_rate=2e-2, seed=1),
     ),
     Stage(
         (
-            digits(1, weight=2.0),
-            digits(2),
-            digits(4, weight=2.0),
-            digits(1, 50, weight=0.5),
-            digits(4, 50, weight=0.25),
+            mnist(1, weight=2.0),
+            mnist(2),
+            mnist(4, weight=2.0),
+            mnist(1, 50, weight=0.5),
+            mnist(4, 50, weight=0.25),
         ),
         blur.MetaTraining(meta_steps=3000, candidates=1, learning_rate=1e-2),
     ),
@@ -168,11 +168,11 @@ RECIPES: dict[str, Recipe] = {
             *DEEPER,
             refined(
                 (
-                    digits(1, weight=2.0),
-                    digits(4, weight=2.0),
-                    digits(8, weight=0.5),
-                    digits(1, 50, weight=2.0),
-                    digits(4, 50, weight=2.0),
+                    mnist(1, weight=2.0),
+                    mnist(4, weight=2.0),
+                    mnist(8, weight=0.5),
+                    mnist(1, 50, weight=2.0),
+                    mnist(4, 50, weight=2.0),
                 ),
                 1800,
                 episodes=2,

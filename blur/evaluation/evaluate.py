@@ -100,8 +100,6 @@ def _conditions(
 def _common_hidden(learners: Sequence[Learner], plan: EvaluationPlan) -> tuple[int, ...]:
     """Widths of the hidden layers that all learners share; one of 64 where there is no learner to ask."""
     found = set[tuple[int, ...]]().union(*(hidden_of(learner.rule) for learner in learners))
-    if any(not isinstance(hidden, tuple) for hidden in found):
-        raise ValueError("a learner has no hidden layers to set; expected rules such as Bidirectional and OptaxMLP")
     if len(found) > 1 and not (plan.hidden and plan.depths):
         networks = " and ".join("-".join(map(str, hidden)) or "none" for hidden in sorted(found))
         raise ValueError(f"the learners' hidden layers are {networks}; choose those for all by hidden= and depths=")

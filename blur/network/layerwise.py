@@ -8,6 +8,7 @@ from typing import Literal
 import jax
 from jaxtyping import Array, Key
 
+from blur.messages import short
 from blur.rule import Genome, Phase
 from blur.state import State
 
@@ -16,6 +17,12 @@ PerLayer = int | Literal["ends"] | None
 any depth. A number: one for each of so many synapse layers."""
 
 FIRST, BETWEEN, LAST = range(3)
+
+
+def check_per_layer(per_layer: PerLayer) -> None:
+    """Raises ValueError unless this is None, `ends` or a number of layers."""
+    if per_layer not in (None, "ends") and not (type(per_layer) is int and per_layer > 0):
+        raise ValueError(f"per_layer is {short(per_layer)}; expected None, 'ends' or a number of at least 1")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

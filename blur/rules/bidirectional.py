@@ -12,7 +12,7 @@ from blur.network.amendments import Decay
 from blur.network.backward import Backward
 from blur.network.forward import Forward
 from blur.network.hebbian import ApplyChange, Hebbian
-from blur.network.layerwise import PerLayer
+from blur.network.layerwise import PerLayer, check_per_layer
 from blur.network.normalisation import StatisticsRule
 from blur.network.present import Feedback, PresentInput, Readout
 from blur.network.synapses import DenseSynapses, check_widths
@@ -27,7 +27,8 @@ class Bidirectional(ChainRule):
     """Neurons of k states, swept forward by inputs and backward by predictions and targets, and Hebbian synapses.
 
     No loss and no gradient enters an inner step: prediction and target are both presented to the output layer, and what
-    the backward sweep makes of them is up to the genome (some tens of numbers, shared by all neurons and layers):
+    the backward sweep makes of them is up to the genome (some hundreds of numbers, which all neurons share, and all layers
+    between the ends):
 
       forward   a_j ← σ(N(f a_j + η Σ_i w_ij ν a_i))
       backward  a_i ← σ(N(f a_i + η g Σ_j v_ji μ a_j)), g = β + γᵀ a_i, from (prediction, target, 0, …) on
@@ -83,6 +84,7 @@ class Bidirectional(ChainRule):
         if self.states < 2:
             raise ValueError(f"states is {self.states}, but feedback needs at least 2: one prediction, one target")
         check_widths(self.hidden)
+        check_per_layer(self.per_layer)
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("last_activation", self.last_activation, ACTIVATIONS)
         check_choice("normalise", self.normalise, get_args(Normalise))

@@ -215,6 +215,8 @@ def test_a_genome_per_layer_cannot_change_depth():
         ({"last_activation": "nope"}, "last_activation is 'nope'; expected one of identity, relu_tanh"),
         ({"normalise": "backward"}, "normalise is 'backward'; .*expected one of none, forward, both"),
         ({"statistics": "suport"}, "statistics is 'suport'; did you mean 'support'"),
+        ({"per_layer": "end"}, "per_layer is 'end'; expected None, 'ends' or a number of at least 1"),
+        ({"per_layer": 0}, "per_layer is 0; expected None, 'ends' or"),
         ({"synapses": "seperate"}, "synapses is 'seperate'; did you mean 'separate'"),
     ],
 )
