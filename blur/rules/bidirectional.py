@@ -27,7 +27,7 @@ class Bidirectional(ChainRule):
     """Neurons of k states, swept forward by inputs and backward by predictions and targets, and Hebbian synapses.
 
     No loss and no gradient enters an inner step: prediction and target are both presented to the output layer, and what
-    the backward sweep makes of them is up to the genome (some hundreds of numbers, which all neurons share, and all layers
+    the backward sweep makes of them is up to the genome (some hundreds of numbers that all neurons share, and all layers
     between the ends):
 
       forward   a_j ← σ(N(f a_j + η Σ_i w_ij ν a_i))
