@@ -27,8 +27,8 @@ class Bidirectional(ChainRule):
     """Neurons of k states, swept forward by inputs and backward by predictions and targets, and Hebbian synapses.
 
     No loss and no gradient enters an inner step: prediction and target are both presented to the output layer, and what
-    the backward sweep makes of them is up to the genome (some hundreds of numbers that all neurons share, and all layers
-    between the ends):
+    the backward sweep makes of them is up to the genome, some hundreds of numbers that all neurons share, and all
+    layers between the ends:
 
       forward   a_j ← σ(N(f a_j + η Σ_i w_ij ν a_i))
       backward  a_i ← σ(N(f a_i + η g Σ_j v_ji μ a_j)), g = β + γᵀ a_i, from (prediction, target, 0, …) on
