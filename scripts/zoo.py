@@ -137,6 +137,16 @@ DEEPER = (
 """From one random genome: 1 and 2 hidden layers first, since deep networks teach a random genome nothing."""
 
 
+DEEP = (
+    mnist(1, weight=2.0),
+    mnist(4, weight=2.0),
+    mnist(8, weight=0.5),
+    mnist(1, 50, weight=2.0),
+    mnist(4, 50, weight=2.0),
+)
+LONG = (mnist(1, 200), mnist(4, 200, weight=0.5))
+
+
 def _boolean(states: int) -> Recipe:
     return Recipe(
         what=f"{states} states, meta-trained on xor and or of the plane: 1 hidden layer of 64, 10 steps of 128.",
@@ -166,18 +176,9 @@ RECIPES: dict[str, Recipe] = {
         rule=blur.Bidirectional(hidden=(64,), states=4),
         stages=(
             *DEEPER,
-            refined(
-                (
-                    mnist(1, weight=2.0),
-                    mnist(4, weight=2.0),
-                    mnist(8, weight=0.5),
-                    mnist(1, 50, weight=2.0),
-                    mnist(4, 50, weight=2.0),
-                ),
-                1800,
-                episodes=2,
-                learning_rate=3e-3,
-            ),
+            refined(MNIST, 1500),
+            refined(DEEP, 1800, episodes=2, learning_rate=3e-3),
+            refined((*DEEP, *LONG), 800, episodes=2, learning_rate=1e-3),
         ),
         minutes=30,
         machine="1 CPU core",
