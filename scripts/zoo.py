@@ -145,6 +145,9 @@ DEEP = (
     mnist(4, 50, weight=2.0),
 )
 LONG = (mnist(1, 200), mnist(4, 200, weight=0.5))
+SIZES = mixture("mnist", resolutions=(10,), hidden=((32, 32), (256,)), weight=0.5) + mixture(
+    "mnist", resolutions=(10,), batch_sizes=(32, 512), weight=0.5
+)
 
 
 def _boolean(states: int) -> Recipe:
@@ -178,7 +181,7 @@ RECIPES: dict[str, Recipe] = {
             *DEEPER,
             refined(MNIST, 1500),
             refined(DEEP, 1800, episodes=2, learning_rate=3e-3),
-            refined((*DEEP, *LONG), 800, episodes=2, learning_rate=1e-3),
+            refined((*DEEP, *LONG, *SIZES), 1000, episodes=2, learning_rate=1.5e-3),
         ),
         minutes=30,
         machine="1 CPU core",

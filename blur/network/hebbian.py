@@ -49,9 +49,10 @@ class Hebbian(LayerwisePhase):
       separate_backward: whether backward synapses have transforms of their own.
       reference_batch: None to sum over the batch; else the mean over the batch times this number, so that one genome
         serves any batch size.
-      reference_fan_in: None for η̃ as it is; else η̃ · reference_fan_in / fan-in for all synapses but the bias, so that
-        one genome serves any width and image size: what arrives at a neuron then changes by as much, however many
-        synapses bring it (as in the maximal-update parametrisation, Yang & Hu 2021).
+      reference_fan_in: None for η̃ as it is; else η̃ · reference_fan_in / fan-in, so that one genome serves any width and
+        image size: what arrives at a neuron then changes by as much, however many synapses bring it (as in the
+        maximal-update parametrisation, Yang & Hu 2021). A bias keeps η̃ beside more sources than that; beside fewer,
+        it is scaled as they are, so that with one or two inputs it does not stay behind.
       lower: the field that holds the activities of the lower layers (see `Remember`).
       transform_scale: standard deviation of random transforms.
       initial_update: η̃ of a random genome.
@@ -97,11 +98,11 @@ class Hebbian(LayerwisePhase):
     def _propose(
         self, genome: Genome, below: Layer, above: Layer, synapse: Synapse, weight: Float[Array, "batch"]
     ) -> tuple[Synapse, tuple[Array, Array | None]]:
-        pre, post = self._step_size(genome, below) * genome["pre"], genome["post"].T
+        pre, post = genome["update"] * self._scale(below) * genome["pre"], genome["post"].T
         target = mix(above, post)
         bias = None
         if synapse.bias is not None:
-            bias_pre = genome["update"] * jnp.sum(genome["pre"], axis=0)
+            bias_pre = genome["update"] * max(1.0, self._scale(below)) * jnp.sum(genome["pre"], axis=0)
             bias = bias_pre[:, None] * jnp.sum(weight[:, None] * target, axis=1)
         if is_dual(synapse.forward):
             factors = Factors(below[0], weight[:, None] * mix(above, pre[0] * post))
@@ -109,7 +110,8 @@ class Hebbian(LayerwisePhase):
         if synapse.backward is None:
             return Synapse(outer(below, pre, weight, above, post), bias, None), (target, None)
         prefix = "backward_" if self.separate_backward else ""
-        back_pre, back_post = self._step_size(genome, above) * genome[prefix + "pre"], genome[prefix + "post"].T
+        back_pre = genome["update"] * self._scale(above) * genome[prefix + "pre"]
+        back_post = genome[prefix + "post"].T
         back_target = mix(below, back_post)
         if mixes_after(below, above, states=pre.shape[1]):
             found = moments(below, weight[:, None] * above)
@@ -121,11 +123,9 @@ class Hebbian(LayerwisePhase):
             backward = outer(above, back_pre, weight, below, back_post)
         return Synapse(forward, bias, backward), (target, back_target)
 
-    def _step_size(self, genome: Genome, sources: Layer) -> Float[Array, ""]:
-        """η̃ of synapses that come from a layer."""
-        if self.reference_fan_in is None:
-            return genome["update"]
-        return genome["update"] * (self.reference_fan_in / sources.shape[-1])
+    def _scale(self, sources: Layer) -> float:
+        """What η̃ of synapses that come from a layer is multiplied by."""
+        return 1.0 if self.reference_fan_in is None else self.reference_fan_in / sources.shape[-1]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
