@@ -3,8 +3,8 @@
 python scripts/update_readme.py NAME FOLDER …
 
 FOLDER is the output of `blur evaluate`, of `blur demo` (its folder `evaluation`) or of `blur benchmark`; the README
-holds the lines `<!-- NAME -->` and `<!-- /NAME -->`. One evaluation is a table of every baseline, several are one table
-of the best ones. The picture (curves or times) goes to scripts/figures/NAME.png.
+holds the lines `<!-- NAME -->` and `<!-- /NAME -->`. One condition is a table of every baseline, several are one table of
+the best ones. The picture (curves or times) goes to scripts/figures/NAME.png.
 
 python scripts/update_readme.py claims FOLDER
 
@@ -41,10 +41,7 @@ def main(name: str, *folders: Path) -> None:
     if name == "claims":
         claims(folder)
         return
-    if len(folders) > 1:
-        fill(name, summaries(folders))
-        return
-    fill(name, speed(folder) if (folder / FILE_NAME).exists() else evaluation(folder))
+    fill(name, speed(folder) if (folder / FILE_NAME).exists() else evaluations(folders))
     pictures = sorted([*folder.glob("curves_*.png"), *folder.glob("benchmark.png")])
     if len(pictures) == 1:
         copy_picture(pictures[0], name)
@@ -106,15 +103,13 @@ def markdown(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def evaluation(folder: Path) -> str:
-    """The table of an evaluation."""
-    return table(json.loads((folder / "results.json").read_text(encoding="utf-8")))
-
-
-def summaries(folders: Sequence[Path]) -> str:
-    """The summaries of several evaluations as one table; conditions of several of them appear once."""
+def evaluations(folders: Sequence[Path]) -> str:
+    """One table: of the only condition, or the summaries of all; what several evaluations measured appears once."""
     lines = [(folder / "summary.md").read_text(encoding="utf-8").splitlines(keepends=True) for folder in folders]
-    return "".join(dict.fromkeys(line for part in lines for line in part if line.startswith("|")))
+    summary = list(dict.fromkeys(line for part in lines for line in part if line.startswith("|")))
+    if len(summary) > 3:  # with two lines of heading
+        return "".join(summary)
+    return table(json.loads((folders[0] / "results.json").read_text(encoding="utf-8")))
 
 
 def table(records: list[dict[str, Any]]) -> str:
