@@ -3,8 +3,8 @@
 python scripts/update_readme.py NAME FOLDER …
 
 FOLDER is the output of `blur evaluate`, of `blur demo` (its folder `evaluation`) or of `blur benchmark`; the README
-holds the lines `<!-- NAME -->` and `<!-- /NAME -->`. One condition is a table of every baseline, several are one table of
-the best ones. The picture (curves or times) goes to scripts/figures/NAME.png.
+holds the lines `<!-- NAME -->` and `<!-- /NAME -->`. One condition is a table of every baseline, several are one table
+of the best ones. The picture (curves or times) goes to scripts/figures/NAME.png.
 
 python scripts/update_readme.py claims FOLDER
 
