@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -286,7 +287,18 @@ def test_arms_of_the_ablation_have_one_budget(made_up):
     finding = b08_normalisation.measure(preset)
     check_names(finding)
     assert len(names_of(finding, judged=True)) == 2
-    assert len(names_of(finding, judged=False)) == 2 + 3 * 3
+    assert len(names_of(finding, judged=False)) == 2 + 3 + 3 * 3
+
+
+def test_an_arm_of_the_ablation_has_the_activation_that_is_best_on_validation(monkeypatch):
+    def train(setting, config, seeds):
+        losses = {"gelu": [0.3, 2.0], "tanh": [0.9, 1.1]}[setting.rule.activation]
+        return [SimpleNamespace(fitness=loss) for loss in losses]
+
+    monkeypatch.setattr(b08_normalisation, "meta_train_seeds", train)
+    preset = tiny(b08_normalisation, seeds=2, training=TRAINING)
+    runs = b08_normalisation.best_runs("none", preset)
+    assert (runs.rule.activation, runs.rule.normalise, runs.fitness) == ("tanh", "none", 1.0)
 
 
 def test_the_ablation_compares_means_over_shifts_alone():

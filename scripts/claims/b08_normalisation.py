@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from claim import Check, Claim, Finding, above, main, reported
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import blur
 from blur.evaluation.plan import Condition
-from blur.meta import MetaTraining
+from blur.meta import MetaTraining, MetaTrainResult
 from blur.rules.bidirectional import Normalise
 
 ARMS: tuple[Normalise, ...] = get_args(Normalise)
@@ -29,11 +29,14 @@ class Preset(LearningPreset):
 
     Attributes:
       training: the same budget for every arm.
-      seeds: of meta-training, per arm.
+      activations: an arm is meta-trained with each, and has the one that is best on validation, where trained: what is
+        not normalised may need a bounded one.
+      seeds: of meta-training, per arm and activation.
       shifts: what is changed of the condition of meta-training, by what it is called.
     """
 
     training: MetaTraining
+    activations: tuple[str, ...] = ("gelu", "tanh")
     seeds: int = 3
     shifts: dict[str, dict[str, object]] = dataclasses.field(
         default_factory=lambda: {
@@ -60,18 +63,41 @@ def measure(preset: Preset) -> Finding:
     """Mean accuracy over shifted conditions, over the seeds of every arm."""
     conditions = {"as trained": preset.trained}
     conditions |= {name: preset.shifted(changes) for name, changes in preset.shifts.items()}
-    scores: Scores = {arm: scores_of(arm, preset, list(conditions.values())) for arm in ARMS}
+    trained = {arm: best_runs(arm, preset) for arm in ARMS}
+    scores: Scores = {arm: scores_of(trained[arm], preset, list(conditions.values())) for arm in ARMS}
     checks = comparisons(scores)
+    checks += [reported(f"{arm}: activation", runs.rule.activation) for arm, runs in trained.items()]
     for place, name in enumerate(conditions):
         checks += [reported(f"{arm}: {name}", words(values[:, place])) for arm, values in scores.items()]
     return Finding(checks, draw(scores, list(conditions)))
 
 
-def scores_of(arm: Normalise, preset: Preset, conditions: list[Condition]) -> Float[np.ndarray, "seeds conditions"]:
+class Runs(NamedTuple):
+    """Meta-training of one rule, under several seeds."""
+
+    rule: blur.Bidirectional
+    results: list[MetaTrainResult]
+
+    @property
+    def fitness(self) -> float:
+        """On validation episodes, mean over seeds."""
+        return float(np.mean([result.fitness for result in self.results]))
+
+
+def best_runs(arm: Normalise, preset: Preset) -> Runs:
+    """Those with the activation that suits the arm best."""
+    rules = [
+        blur.Bidirectional(hidden=(preset.width,), normalise=arm, activation=activation)
+        for activation in preset.activations
+    ]
+    runs = [Runs(rule, meta_train_seeds(preset.setting(rule), preset.training, preset.seeds)) for rule in rules]
+    return min(runs, key=lambda each: each.fitness)
+
+
+def scores_of(runs: Runs, preset: Preset, conditions: list[Condition]) -> Float[np.ndarray, "seeds conditions"]:
     """Test accuracies of genomes of one arm."""
-    rule = blur.Bidirectional(hidden=(preset.width,), normalise=arm)
-    genomes = [run.genome for run in meta_train_seeds(preset.setting(rule), preset.training, preset.seeds)]
-    tests = [curves_on_test(preset, rule, genomes, condition, preset.episodes) for condition in conditions]
+    genomes = [result.genome for result in runs.results]
+    tests = [curves_on_test(preset, runs.rule, genomes, condition, preset.episodes) for condition in conditions]
     return np.array([[mean_curve(curves)[-1] for curves in test] for test in tests]).T
 
 
