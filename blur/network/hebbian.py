@@ -51,8 +51,8 @@ class Hebbian(LayerwisePhase):
         serves any batch size.
       reference_fan_in: None for η̃ as it is; else η̃ · reference_fan_in / fan-in, so that one genome serves any width and
         image size: what arrives at a neuron then changes by as much, however many synapses bring it (as in the
-        maximal-update parametrisation, Yang & Hu 2021). A bias keeps η̃ beside more sources than that; beside fewer,
-        it is scaled as they are, so that with one or two inputs it does not stay behind.
+        maximal-update parametrisation, Yang & Hu 2021). A bias keeps η̃; but beside fewer inputs than that it is scaled
+        as they are, so that with one or two of them it does not stay behind.
       lower: the field that holds the activities of the lower layers (see `Remember`).
       transform_scale: standard deviation of random transforms.
       initial_update: η̃ of a random genome.
@@ -89,20 +89,27 @@ class Hebbian(LayerwisePhase):
         lower, upper = getattr(state, self.lower)[:-1], state.neurons[1:]
         changes, targets = [], []
         for layer_genome, below, above, synapse in zip(genomes, lower, upper, state.synapses, strict=True):
-            change, target = self._propose(layer_genome, below, above, synapse, weight)
+            bias_scale = 1.0 if changes else max(1.0, self._scale(below))
+            change, target = self._propose(layer_genome, below, above, synapse, weight, bias_scale)
             changes.append(change)
             targets.append(target)
         update = tuple(layer_genome["update"] for layer_genome in genomes)
         return state.replace(change=Change(tuple(changes), tuple(targets), update, weight))
 
     def _propose(
-        self, genome: Genome, below: Layer, above: Layer, synapse: Synapse, weight: Float[Array, "batch"]
+        self,
+        genome: Genome,
+        below: Layer,
+        above: Layer,
+        synapse: Synapse,
+        weight: Float[Array, "batch"],
+        bias_scale: float,
     ) -> tuple[Synapse, tuple[Array, Array | None]]:
         pre, post = genome["update"] * self._scale(below) * genome["pre"], genome["post"].T
         target = mix(above, post)
         bias = None
         if synapse.bias is not None:
-            bias_pre = genome["update"] * max(1.0, self._scale(below)) * jnp.sum(genome["pre"], axis=0)
+            bias_pre = genome["update"] * bias_scale * jnp.sum(genome["pre"], axis=0)
             bias = bias_pre[:, None] * jnp.sum(weight[:, None] * target, axis=1)
         if is_dual(synapse.forward):
             factors = Factors(below[0], weight[:, None] * mix(above, pre[0] * post))

@@ -162,13 +162,20 @@ def changes(rule, step=0):
     return jax.tree.map(jnp.subtract, after.synapses, state.synapses)
 
 
-def test_with_a_reference_fan_in_changes_are_divided_by_the_number_of_sources_but_none_of_a_bias_is_smaller():
+def test_with_a_reference_fan_in_changes_are_divided_by_the_number_of_sources():
     plain, scaled = changes(dataclasses.replace(RULE, reference_fan_in=None)), changes(RULE)
     for one, other in zip(plain, scaled, strict=True):
         assert_close(one.forward * 6 / one.forward.shape[1], other.forward, atol=1e-5)
-        assert_close(one.bias * max(1, 6 / one.forward.shape[1]), other.bias, atol=1e-5)
+        assert_close(one.bias, other.bias)
         if one.backward is not None:
             assert_close(one.backward * 6 / one.backward.shape[1], other.backward, atol=1e-5)
+
+
+@pytest.mark.parametrize(("reference", "expected"), [(6.0, 1), (21.0, 3)])
+def test_biases_learn_as_fast_as_the_inputs_beside_them_where_these_are_few(reference, expected):
+    plain, scaled = (changes(dataclasses.replace(RULE, reference_fan_in=each)) for each in (None, reference))
+    for factor, one, other in zip((expected, 1, 1), plain, scaled, strict=True):  # 7 inputs
+        assert_close(factor * one.bias, other.bias, atol=1e-5)
 
 
 def test_changes_decay_as_a_power_of_time():
