@@ -57,7 +57,7 @@ class Preset(LearningPreset):
     """
 
     resolution: int | None = None
-    genomes: dict[str, int] = dataclasses.field(default_factory=lambda: {"boolean-k4": 4, "boolean-k2": 2})
+    genomes: dict[str, int] = dataclasses.field(default_factory=lambda: {"boolean-k2": 2, "boolean-k4": 4})
     training: MetaTraining
     functions: tuple[str, ...]
     picture: int = 100
