@@ -34,7 +34,8 @@ def gradient_descent(rule: LinearAttention, step_size: StepSizes, initial_weight
         another shape or no place in the genome.
     """
     _check_per_layer(rule, step_size=step_size)
-    start = jnp.zeros((rule.outputs, rule.inputs)) if initial_weights is None else jnp.asarray(initial_weights)
+    zero = jnp.zeros((rule.outputs, rule.inputs), jnp.result_type(float, step_size))
+    start = zero if initial_weights is None else jnp.asarray(initial_weights)
     if start.shape != (rule.outputs, rule.inputs):
         raise ValueError(
             f"initial_weights has shape {start.shape}, but the rule has {rule.outputs} outputs and {rule.inputs} "
@@ -62,9 +63,10 @@ def gd_plus_plus(rule: LinearAttention, step_size: StepSizes, shrinkage: StepSiz
       ValueError: `key_size` is less than the tokens' width, or there are several η or γ but not one for each layer.
     """
     _check_per_layer(rule, step_size=step_size, shrinkage=shrinkage)
-    sign = jnp.concatenate([jnp.ones(rule.inputs), -jnp.ones(rule.outputs)])
+    dtype = jnp.result_type(float, step_size, shrinkage)
+    sign = jnp.concatenate([jnp.ones(rule.inputs, dtype), -jnp.ones(rule.outputs, dtype)])
     genome = _genome(rule, jnp.diag(sign), -jnp.asarray(shrinkage), step_size)
-    return genome | ({"start": jnp.zeros((rule.outputs, rule.inputs))} if rule.start else {})
+    return genome | ({"start": jnp.zeros((rule.outputs, rule.inputs), dtype)} if rule.start else {})
 
 
 def _check_per_layer(rule: LinearAttention, **numbers: StepSizes) -> None:
