@@ -180,9 +180,9 @@ def test_layers_that_do_not_condition_fail(learner, ok):
 
 def test_a_model_that_fails_elsewhere_than_gradient_descent_is_found():
     inputs, weights, laws, noise = a06_out_of_distribution.shifts(4)  # input scales 0.5, 1, 1.5, 2; judged up to 1
-    descent = np.array([0.1, 0.2, 1.0, 5.0])
 
     def verdicts(shift, layers, *ratios):
+        descent = np.geomspace(0.1, 5.0, len(ratios))
         means = {"trained": descent * ratios, "GD": descent}
         return [check.ok for check in a06_out_of_distribution.judge(shift, layers, "GD", means)]
 
@@ -191,7 +191,7 @@ def test_a_model_that_fails_elsewhere_than_gradient_descent_is_found():
         assert verdicts(inputs, layers, 1, 1.2, 1, 1) == [False, None]
         assert verdicts(inputs, layers, 1, 1, 9, 9) == [True, None]
         assert verdicts(laws, layers, 1.2, 1, 1, 1) == [False, None]
-        assert verdicts(noise, layers, 1, 1, 1, 1.2) == [False]
+        assert verdicts(noise, layers, 1, 1, 1, 1, 1.2) == [False]
         assert verdicts(weights, layers, 1, 1, 1, 9) == [False if layers == 1 else None]
 
 
