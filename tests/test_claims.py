@@ -400,6 +400,22 @@ def test_the_full_preset_runs_at_the_smallest_size(name, small_scripts):
     assert finding.figure.axes
 
 
+@pytest.mark.parametrize("tuned", [in_context.tuned_descent, in_context.tuned_plus_plus])
+def test_baselines_are_tuned_on_validation_tasks(tuned, monkeypatch):
+    seen = []
+
+    def draw(task, key, count, **options):
+        seen.append((jax.random.key_data(key).tolist(), options["split"]))
+        return draw_tasks(task, key, count, **options)
+
+    monkeypatch.setattr(in_context, "draw_tasks", draw)
+    monkeypatch.setattr(in_context, "SEARCH_TASKS", 20)
+    monkeypatch.setattr(in_context, "PLUS_PLUS_GRID", 4)
+    tuned(2)
+    assert [split for _, split in seen] == ["validation"]
+    assert seen[0][0] != jax.random.key_data(in_context.TEST_KEY).tolist()
+
+
 def test_gd_plus_plus_is_searched_over_both_numbers(monkeypatch):
     monkeypatch.setattr(in_context, "SEARCH_TASKS", 500)
     _, found = in_context.tuned_plus_plus(2)

@@ -129,8 +129,8 @@ def measure(preset: Preset) -> Finding:
 CLAIM = Claim(
     id="A6",
     statement="Out of distribution – input scale, weight scale, other input laws, noisy labels – a trained layer and "
-    "gradient descent fail alike, and so do two or five layers and GD++, except that five trained layers break at weight "
-    "scales ≥ 4",
+    "gradient descent fail alike, and so do two or five layers and GD++, except that five trained layers break at "
+    "weight scales ≥ 4",
     source=f"{SOURCE}, §3 and App. A.2, A.9",
     measure=measure,
     quick=Preset(retrain=False, tasks=10_000, points=10),

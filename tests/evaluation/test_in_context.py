@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from blur.evaluation import in_context
 from blur.evaluation.in_context import (
     best_genome,
     copy_sensitivities,
@@ -63,6 +64,12 @@ def test_the_last_layer_s_loss_is_the_loss():
     assert jnp.allclose(curve[:, -1], expected, atol=1e-6)
     by_name = losses_of({"gd": (RULE, genome)}, TASK, KEY, 30, context=6, layers=3)
     assert by_name["gd"].shape == (30,)
+
+
+def test_tasks_that_do_not_fit_together_are_all_different(monkeypatch):
+    monkeypatch.setattr(in_context, "AT_ONCE", 10)
+    losses = losses_of({"gd": (RULE, gradient_descent(RULE, 0.7))}, TASK, KEY, 25, context=6, layers=1)["gd"]
+    assert len(losses) == len(np.unique(losses)) == 25
 
 
 def test_spectra_follow_the_formula_of_gd_plus_plus():
