@@ -16,8 +16,8 @@ from jaxtyping import Array, Float
 import blur
 from blur.evaluation.in_context import best_genome, draw_tasks, products
 from blur.evaluation.statistics import Interval, bootstrap_interval
-from blur.meta import make_outer
-from blur.meta.gradient import GradientState
+from blur.meta.gradient import GradientOuter, GradientState
+from blur.meta.objective import Objective
 from blur.meta.optimiser import Optimiser
 from blur.rule import Genome, UpdateRule
 from blur.rules.attention import LinearAttention
@@ -165,8 +165,8 @@ class PublishedAdam(Optimiser):
 
 def published_losses(training: Training) -> Float[np.ndarray, "steps"]:
     """Halved training losses of the published attention, one per step, by the published optimiser."""
-    outer = make_outer(meta_training(training))
-    outer = dataclasses.replace(outer, optimiser=PublishedAdam("adam", training.rate, clip=training.clip))
+    objective = Objective(episodes=training.tasks, mapping="vmap", remat=False)
+    outer = GradientOuter(objective, PublishedAdam(learning_rate=training.rate, clip=training.clip))
     setting = blur.Setting(PUBLISHED_ATTENTION, TASK, unroll=training.layers, batch_size=CONTEXT)
     first, key = jax.random.split(jax.random.key(training.seed))
 
