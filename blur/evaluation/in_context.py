@@ -65,12 +65,16 @@ def sensitivities(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[Arr
 
 @functools.partial(jax.jit, static_argnames="rule")
 def losses_by_layer(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[Array, "tasks layers"]:
-    """Loss on every task after each inner step."""
+    """Loss on every task after each inner step; of a `Transformer`, a step of which is all layers, after each layer."""
 
     def curve(episode: Episode) -> Array:
+        x, y = episode.query.inputs, episode.query.targets
+        if isinstance(rule, Transformer):
+            outputs = rule.predict_by_layer(genome, train_on(rule, genome, KEY, episode), x)
+            return jnp.mean(jnp.sum((outputs - y) ** 2, axis=-1), axis=-1) / 2
+
         def loss(state: object) -> Array:
-            outputs = rule.predict(genome, state, episode.query.inputs)
-            return jnp.mean(jnp.sum((outputs - episode.query.targets) ** 2, axis=-1)) / 2
+            return jnp.mean(jnp.sum((rule.predict(genome, state, x) - y) ** 2, axis=-1)) / 2
 
         state = rule.init_state(genome, KEY, batch_spec(episode))
         return unroll(rule, genome, state, episode.support, episode.steps, observe=loss)[1]

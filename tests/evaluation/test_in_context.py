@@ -66,6 +66,13 @@ def test_the_last_layer_s_loss_is_the_loss():
     assert by_name["gd"].shape == (30,)
 
 
+def test_a_transformer_s_layers_have_losses_of_their_own():
+    drawn, genome = tasks(layers=1), gradient_descent(RULE, 0.7)
+    curve = losses_by_layer(Transformer(4, 1, (Attend(),) * 3, tied=True), {"0": genome}, drawn)
+    assert jnp.allclose(curve, losses_by_layer(RULE, genome, tasks(layers=3)), atol=1e-6)
+    assert curve[:, 0].mean() > 1.05 * curve[:, 2].mean()
+
+
 def test_tasks_that_do_not_fit_together_are_all_different(monkeypatch):
     monkeypatch.setattr(in_context, "AT_ONCE", 10)
     losses = losses_of({"gd": (RULE, gradient_descent(RULE, 0.7))}, TASK, KEY, 25, context=6, layers=1)["gd"]
