@@ -380,7 +380,7 @@ def small_scripts(monkeypatch):
     monkeypatch.setattr(in_context, "FULL_RECIPES", shrunk(in_context.FULL_RECIPES))
     monkeypatch.setattr(in_context, "VALIDATION_TASKS", 4)
     monkeypatch.setattr(in_context, "SEARCH_TASKS", 20)
-    monkeypatch.setattr(in_context, "PLUS_PLUS_GRID", 2)
+    monkeypatch.setattr(in_context, "PLUS_PLUS_GRID", 4)
     monkeypatch.setattr(a03_one_layer, "cpu_milliseconds", lambda training: 1.0)
     monkeypatch.setattr(a03_one_layer, "PUBLISHED_SEEDS", (0,))
     monkeypatch.setattr(a03_one_layer, "ITERATIONS", 9)

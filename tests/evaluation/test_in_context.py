@@ -124,11 +124,32 @@ def test_the_best_genome_of_one_step_is_the_closed_form():
     assert float(measured["step_size"]) == pytest.approx(6.0606, rel=0.05)
 
 
-@pytest.mark.parametrize("sizes", [[], [1e30, 2e30]])
-def test_step_sizes_that_all_diverge_are_refused(sizes):
+@pytest.mark.parametrize("first", [0.0, 30.0])
+def test_a_grid_moves_to_the_best_genome(first):
+    rule, drawn = GradientDescentAttention(LinearAttention(4)), tasks(layers=1)
+    around, moved = (best_genome(rule, drawn, {"step_size": start + np.arange(7.0)}, 3) for start in (5.0, first))
+    assert 5 < float(around["step_size"]) < 11
+    assert float(moved["step_size"]) == pytest.approx(float(around["step_size"]), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("grid", "rounds", "message"),
+    [
+        ({"step_size": [1e30, 2e30, 3e30]}, 2, "none of the grid's 3 genomes has a finite loss"),
+        ({"step_size": [1e3, 1001.0, 1002.0]}, 2, "best step_size is still at the grid's edge, 9.*after 16 moves"),
+        ({"step_size": []}, 2, r"the grid's step_size is \[\]; expected one value, or three or more"),
+        ({"step_size": [1.0, 2.0]}, 2, r"step_size is \[1.0, 2.0\]; expected one value, or three"),
+        ({"step_size": [1.0, 2.0, 4.0]}, 2, "evenly spaced"),
+        ({"step_size": [3.0, 2.0, 1.0]}, 2, "increasing"),
+        ({}, 2, "the genomes differ at .*step_size.*the grid's has nothing"),
+        ({"stepsize": [1.0, 2.0, 3.0]}, 2, "the genomes differ at .*step_size"),
+        ({"step_size": [1.0, 2.0, 3.0]}, 0, "rounds is 0; expected a whole number of at least 1"),
+    ],
+)
+def test_a_grid_that_cannot_be_searched_is_refused(grid, rounds, message):
     rule = GradientDescentAttention(LinearAttention(4))
-    with pytest.raises(ValueError, match=f"none of the grid's {len(sizes)} genomes has a finite loss"):
-        best_genome(rule, tasks(layers=5), {"step_size": np.array(sizes)})
+    with pytest.raises(ValueError, match=message):
+        best_genome(rule, tasks(layers=1), {name: np.array(axis, float) for name, axis in grid.items()}, rounds)
 
 
 def test_copy_sensitivities_show_who_reads_whom():
