@@ -88,7 +88,12 @@ def losses_by_layer(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[A
 def spectra_by_layer(
     rule: LinearAttention, genome: Genome, tasks: Episode
 ) -> Float[Array, "tasks layers_and_end inputs"]:
-    """Eigenvalues, ascending, of H = Σ_i w_i x_i x_iᵀ / Σ w of the context before each layer and after the last."""
+    """Eigenvalues, ascending, of H = Σ_i w_i x_i x_iᵀ / Σ w of the context before each layer and after the last.
+
+    Raises:
+      TypeError: the rule is no `LinearAttention`.
+    """
+    _check_rule(rule, LinearAttention)
 
     def spectrum(context: Array, weight: Array) -> Array:
         x = context[:, : rule.inputs]
@@ -105,6 +110,12 @@ def spectra_by_layer(
         return jnp.concatenate([before, after[None]])
 
     return jax.vmap(spectra)(tasks)
+
+
+def _check_rule(rule: UpdateRule, expected: type[UpdateRule]) -> None:
+    """Raises TypeError unless the rule is of this kind."""
+    if not isinstance(rule, expected):
+        raise TypeError(f"the rule is a {type(rule).__name__}; expected a {expected.__name__}")
 
 
 def half_squared_errors(outputs: Float[Array, "tasks queries outputs"], tasks: Episode) -> Float[Array, "tasks"]:
@@ -164,7 +175,12 @@ def likeness(first: tuple[UpdateRule, Genome], second: tuple[UpdateRule, Genome]
 
 @functools.partial(jax.jit, static_argnames="rule")
 def copy_sensitivities(rule: Transformer, genome: Genome, tasks: Episode) -> Float[Array, "tokens tokens"]:
-    """Mean over tasks of ‖∂t_k/∂e_j‖: context token k after the first layer, token j before it, Frobenius norm."""
+    """Mean over tasks of ‖∂t_k/∂e_j‖: context token k after the first layer, token j before it, Frobenius norm.
+
+    Raises:
+      TypeError: the rule is no `Transformer`.
+    """
+    _check_rule(rule, Transformer)
 
     def sizes(episode: Episode) -> Array:
         tokens, weight = rule.sequence(cast(Batch, episode.support))
@@ -208,6 +224,8 @@ def interpolate(rule: LinearAttention, trained: Genome, constructed: Genome) -> 
     """
     if rule.key_size not in (None, rule.width):
         raise ValueError(f"key_size is {rule.key_size}; expected that of tokens, {rule.width}")
+    for genome in (trained, constructed):
+        check_same_genome(genome_shapes(rule), genome, names=("the rule's", "the one given"))
     first, second = products(trained), products(constructed)
     scale = jnp.mean(jnp.diagonal(first.scores)[: rule.inputs])
     one = jnp.eye(rule.width)[None]

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
+from blur.genome_shapes import check_same_genome, genome_shapes
 from blur.rule import Batch, Genome, UpdateRule
 from blur.rules.attention import AttentionState, LinearAttention
 
@@ -152,6 +153,7 @@ class GradientDescentAttention(UpdateRule):
 
     def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> AttentionState:
         """See `LinearAttention.init_state`."""
+        check_same_genome(genome_shapes(self), genome, names=("the rule's", "the one given"))
         return self.attention.init_state(self.weights(genome), key, spec)
 
     def step(self, genome: Genome, state: AttentionState, batch: Batch) -> AttentionState:

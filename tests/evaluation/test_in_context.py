@@ -111,6 +111,19 @@ def test_interpolating_keeps_the_start():
     assert predictions(rule, merged, tasks()).shape == (50, 1, 1)
 
 
+@pytest.mark.usefixtures("no_type_checks")
+def test_rules_and_genomes_that_do_not_fit_are_refused():
+    drawn, transformer = tasks(count=3), Transformer(4)
+    with pytest.raises(TypeError, match="the rule is a Transformer; expected a LinearAttention"):
+        spectra_by_layer(transformer, transformer.init_genome(KEY), drawn)
+    with pytest.raises(TypeError, match="the rule is a LinearAttention; expected a Transformer"):
+        copy_sensitivities(RULE, RULE.init_genome(KEY), drawn)
+    with pytest.raises(ValueError, match=r"genomes differ at \['key'\]: the rule's has \(1, 5, 5\) and the one given"):
+        interpolate(RULE, LinearAttention(3).init_genome(KEY), gradient_descent(RULE, 0.7))
+    with pytest.raises(ValueError, match=r"genomes differ at \['step_size'\]: the rule's has \(\)"):
+        predictions(GradientDescentAttention(RULE), {"rate": jnp.ones(())}, drawn)
+
+
 def test_products_refuse_several_heads():
     genome = LinearAttention(3, heads=2).init_genome(KEY)
     with pytest.raises(ValueError, match=r"shape \(2, 4, 4\); expected those of one head"):
