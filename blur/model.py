@@ -151,11 +151,12 @@ def predict_in_context(
     *,
     steps: int,
     weight: ArrayLike | None = None,
-) -> NDArray[np.float32]:
+) -> NDArray[np.floating]:
     """What a rule that learns in context predicts for queries, after `steps` looks at one context of pairs.
 
-    All numbers are used as they are, in float32: they should be on the scale that the genome was meta-trained on, which
-    its card tells. A transformer of many features is as good on pairs of another scale as it happens to be.
+    All numbers are used as they are, in the genome's floating-point type: they should be on the scale that the genome
+    was meta-trained on, which its card tells. A transformer of many features is as good on pairs of another scale as it
+    happens to be.
 
     Args:
       rule: `LinearAttention`, `Transformer`, or any rule whose examples make one batch.
@@ -169,16 +170,17 @@ def predict_in_context(
         it holds.
 
     Returns:
-      `[queries]` or `[queries, outputs]`, as the targets.
+      `[queries]` or `[queries, outputs]`, as the targets; of the genome's type.
 
     Raises:
       ValueError: arrays that do not fit each other or the rule, are empty, masked or not finite; `steps` is not a whole
         number of at least 1; or a prediction is not finite.
     """
     check_steps(steps)
-    context = _context(rule, inputs, targets, weight)
+    dtype = jnp.result_type(float, *jax.tree.leaves(genome))
+    context = _context(rule, inputs, targets, weight, dtype)
     asked = checked_inputs(_rows(queries, "queries", context.inputs.shape[1]), "queries")
-    outputs = np.asarray(_in_context(rule, genome, context, jnp.asarray(asked, jnp.float32), int(steps)))
+    outputs = np.asarray(_in_context(rule, genome, context, jnp.asarray(asked, dtype), int(steps)))
     if not np.isfinite(outputs).all():
         largest = float(jnp.abs(context.inputs).max())
         raise ValueError(
@@ -202,15 +204,17 @@ def predict_outputs(model: Model, inputs: ArrayLike) -> NDArray[np.float32]:
     return outputs[0] if single else outputs
 
 
-def _context(rule: UpdateRule, inputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None) -> Batch:
-    """Checked pairs in float32; those of weight 0 hold zeros."""
+def _context(
+    rule: UpdateRule, inputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None, dtype: np.dtype
+) -> Batch:
+    """Checked pairs of this type; those of weight 0 hold zeros."""
     examples, values = _rows(inputs, "inputs", getattr(rule, "inputs", None)), _real_targets(rule, targets)
     check_lengths("context", examples, values)
     weights = _pair_weights(weight, len(examples))
     shown = weights[:, None] != 0
     examples = checked_inputs(np.where(shown, examples, 0), "context")
     values = checked_targets(np.where(shown, values, 0), "context")
-    return make_batch(*(jnp.asarray(array, jnp.float32) for array in (examples, values, weights)))
+    return make_batch(*(jnp.asarray(array, dtype) for array in (examples, values, weights)))
 
 
 def _rows(values: ArrayLike, name: str, width: int | None) -> NDArray:
@@ -236,14 +240,14 @@ def _real_targets(rule: UpdateRule, targets: ArrayLike) -> NDArray:
     return rows
 
 
-def _pair_weights(weight: ArrayLike | None, count: int) -> NDArray[np.float32]:
+def _pair_weights(weight: ArrayLike | None, count: int) -> NDArray:
     """Weights `[count]`; ones by default."""
     array = np.ones(count) if weight is None else _unmasked(weight, "weight")
     if array.shape != (count,) or array.dtype.kind not in "uifb":
         raise ValueError(f"weight has shape {array.shape} and type {array.dtype}; expected numbers ({count},)")
     if not (np.isfinite(array).all() and (array >= 0).all() and array.any()):
         raise ValueError(f"weight is {short(array.tolist())}; expected finite numbers ≥ 0, at least one above 0")
-    return array.astype(np.float32)
+    return array
 
 
 def _unmasked(values: ArrayLike, name: str) -> NDArray:

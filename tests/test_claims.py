@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -178,18 +179,27 @@ def test_layers_that_do_not_condition_fail(learner, ok):
 
 
 def test_a_model_that_fails_elsewhere_than_gradient_descent_is_found():
-    shift = a06_out_of_distribution.shifts(4)[0]  # scales 0.5, 1, 1.5, 2; judged up to 1
-    descent = np.array([0.1, 0.2, 1.0, 5.0])
-    verdicts = [
-        [check.ok for check in a06_out_of_distribution.judge(shift, layers, "GD", {"trained": trained, "GD": descent})]
-        for layers, trained in (
-            (1, 1.1 * descent),
-            (1, descent * (1, 1.2, 1, 1)),
-            (1, descent * (1, 1, 9, 9)),
-            (5, descent),
-        )
-    ]
-    assert verdicts == [[True, None], [False, None], [True, None], [None, None]]
+    inputs, weights, laws, noise = a06_out_of_distribution.shifts(4)  # input scales 0.5, 1, 1.5, 2; judged up to 1
+
+    def verdicts(shift, layers, *ratios):
+        descent = np.geomspace(0.1, 5.0, len(ratios))
+        means = {"trained": descent * ratios, "GD": descent}
+        return [check.ok for check in a06_out_of_distribution.judge(shift, layers, "GD", means)]
+
+    for layers in (1, 2, 5):
+        assert verdicts(inputs, layers, 1.1, 1.1, 1.1, 1.1) == [True, None]
+        assert verdicts(inputs, layers, 1, 1.2, 1, 1) == [False, None]
+        assert verdicts(inputs, layers, 1, 1, 9, 9) == [True, None]
+        assert verdicts(laws, layers, 1.2, 1, 1, 1) == [False, None]
+        assert verdicts(noise, layers, 1, 1, 1, 1, 1.2) == [False]
+        assert verdicts(weights, layers, 1, 1, 1, 9) == [False if layers == 1 else None]
+
+
+def test_a_deep_model_s_worst_weight_scale_is_reported():
+    shift = a06_out_of_distribution.shifts(4)[1]
+    means = {"trained": np.array([1.0, 1.0, 1.0, 1000.0]), "GD++": np.ones(4)}
+    (check,) = a06_out_of_distribution.judge(shift, 5, "GD++", means)
+    assert (check.name, check.measured) == ("L=5, weight scale: largest |log₁₀ loss ratio| to GD++", "3 at 5")
 
 
 def test_the_minimum_has_its_three_closed_forms():
@@ -210,21 +220,36 @@ def test_the_best_multiple_of_the_identity_is_the_minimum_of_isotropic_tasks():
 
 @pytest.fixture
 def untrained(monkeypatch):
-    """Learners are as random as they start."""
+    """Learners are as random as they start; times are not judged, and baselines are tuned on few tasks."""
 
     def start(rule, training, **_):
-        return in_context.Trained(rule, rule.init_genome(jax.random.key(0)), np.ones(8), 0.0)
+        return in_context.Trained(rule, rule.init_genome(jax.random.key(0)), np.ones(100), 0.0)
 
-    for script in (a07_sine, a10_global_minimum):
+    for script in (a03_one_layer, a04_several_layers, a07_sine, a09_softmax, a10_global_minimum):
         monkeypatch.setattr(script, "train", start)
+    monkeypatch.setattr(a03_one_layer, "published_losses", lambda training: np.linspace(0.4, 0.2, 100))
+    monkeypatch.setattr(a03_one_layer, "cpu_milliseconds", lambda training: 1.0)
+    monkeypatch.setattr(a03_one_layer, "ITERATIONS", 9)
+    monkeypatch.setattr(claims, "usable_cores", lambda: 1)
+    monkeypatch.setattr(in_context, "SEARCH_TASKS", 300)
+    monkeypatch.setattr(in_context, "PLUS_PLUS_GRID", 4)
 
 
-@pytest.mark.parametrize("claim", [a07_sine.CLAIM, a10_global_minimum.CLAIM], ids=lambda claim: claim.id)
-def test_untrained_learners_fail(claim, untrained):
-    verdicts = [check.ok for check in claim.measure(dataclasses.replace(claim.quick, tasks=300)).checks]
-    assert False in verdicts
-    if claim.id == "A10":
-        assert [ok for ok in verdicts if ok is not None] == [False] * 8
+UNTRAINED = {
+    "A3": (a03_one_layer.CLAIM, [False] * 9),
+    "A4": (a04_several_layers.of_depth(a04_several_layers.CLAIM, 2), [False] * 2),
+    "A7": (a07_sine.CLAIM, [False] * 2),
+    "A9": (a09_softmax.CLAIM, [False] * 2),
+    "A10": (a10_global_minimum.CLAIM, [False] * 8),
+}
+"""Every verdict on learners that were not trained."""
+
+
+@pytest.mark.parametrize("name", UNTRAINED)
+def test_untrained_learners_fail(name, untrained):
+    claim, verdicts = UNTRAINED[name]
+    checks = claim.measure(dataclasses.replace(claim.quick, tasks=300)).checks
+    assert [check.ok for check in checks if check.ok is not None] == verdicts
 
 
 def test_an_untrained_layer_is_not_gradient_descent_on_any_family():
@@ -254,13 +279,21 @@ def test_the_nearest_step_of_gradient_descent():
     assert a09_softmax.approximation_errors(other, steps) == pytest.approx(other**2 / (2 / 3))
 
 
-def trained(losses):
-    return in_context.Trained(None, None, np.array(losses), 0.0)
-
-
 def test_steps_until_a_loss():
-    assert in_context.steps_until(trained([0.4] * 60 + [0.1] * 60), 0.3) == 69  # 25 at once: 16 of 0.4, 9 of 0.1
-    assert in_context.steps_until(trained([0.4] * 60), 0.3) == math.inf
+    late = np.repeat([0.4, 0.1], 60)
+    assert in_context.steps_until(late, 0.3) == 69  # 25 at once: 16 of 0.4, 9 of 0.1
+    assert in_context.steps_until(late[:60], 0.3) == math.inf
+
+
+def test_the_published_rate_is_constant():
+    training = dataclasses.replace(in_context.PUBLISHED_RECIPE, steps=40, tasks=8)
+    long = dataclasses.replace(training, steps=80)
+    assert np.array_equal(in_context.published_losses(training), in_context.published_losses(long)[:40])
+    weight, optimiser = jnp.zeros(1), in_context.PublishedAdam(learning_rate=1e-3, meta_steps=4, clip=1e-3).build()
+    state = optimiser.init(weight)
+    for _ in range(8):
+        change, state = optimiser.update(jnp.ones(1), state, weight)
+    assert change == pytest.approx(-1e-3, rel=1e-4)
 
 
 def test_a_training_goes_on_from_its_start(monkeypatch):
@@ -347,9 +380,8 @@ def small_scripts(monkeypatch):
     monkeypatch.setattr(in_context, "FULL_RECIPES", shrunk(in_context.FULL_RECIPES))
     monkeypatch.setattr(in_context, "VALIDATION_TASKS", 4)
     monkeypatch.setattr(in_context, "SEARCH_TASKS", 20)
-    monkeypatch.setattr(in_context, "PLUS_PLUS_GRID", 2)
+    monkeypatch.setattr(in_context, "PLUS_PLUS_GRID", 4)
     monkeypatch.setattr(a03_one_layer, "cpu_milliseconds", lambda training: 1.0)
-    monkeypatch.setattr(a03_one_layer, "PUBLISHED_ATTENTION", in_context.ATTENTION)
     monkeypatch.setattr(a03_one_layer, "PUBLISHED_SEEDS", (0,))
     monkeypatch.setattr(a03_one_layer, "ITERATIONS", 9)
     shifts = a06_out_of_distribution.shifts
@@ -366,6 +398,22 @@ def test_the_full_preset_runs_at_the_smallest_size(name, small_scripts):
     assert len(set(names)) == len(names)
     assert any(check.ok is not None for check in finding.checks)
     assert finding.figure.axes
+
+
+@pytest.mark.parametrize("tuned", [in_context.tuned_descent, in_context.tuned_plus_plus])
+def test_baselines_are_tuned_on_validation_tasks(tuned, monkeypatch):
+    seen = []
+
+    def draw(task, key, count, **options):
+        seen.append((jax.random.key_data(key).tolist(), options["split"]))
+        return draw_tasks(task, key, count, **options)
+
+    monkeypatch.setattr(in_context, "draw_tasks", draw)
+    monkeypatch.setattr(in_context, "SEARCH_TASKS", 20)
+    monkeypatch.setattr(in_context, "PLUS_PLUS_GRID", 4)
+    tuned(2)
+    assert [split for _, split in seen] == ["validation"]
+    assert seen[0][0] != jax.random.key_data(in_context.TEST_KEY).tolist()
 
 
 def test_gd_plus_plus_is_searched_over_both_numbers(monkeypatch):

@@ -16,7 +16,9 @@ from blur.inner_loop import unroll
 from blur.model import predict, predict_in_context, predict_outputs, train
 from blur.rule import make_batch
 from blur.rules.attention import LinearAttention
+from blur.rules.constructed_attention import GradientDescentAttention, gradient_descent
 from blur.rules.gradient import OptaxMLP
+from blur.rules.hebbian_attention import data_space, engine_genome, weight_space
 from blur.rules.transformer import Attend, Perceptron, Transformer
 
 ADAM = OptaxMLP(hidden=(32,), optimizer="adam")
@@ -173,6 +175,60 @@ def test_the_shipped_attention_learns_a_linear_function_in_context() -> None:
     predicted = predict_in_context(file.rule, file.genome, x, x @ weights, queries, steps=file.horizon)
     assert predicted.shape == (99,)
     assert np.mean((predicted - queries @ weights) ** 2) < 0.05 * np.var(queries @ weights)
+
+
+@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize("name", ["linear_attention_2", "softmax_attention"])
+def test_shipped_models_predict_in_both_precisions(name: str, double: bool) -> None:
+    x, y, queries = pairs_of_a_linear_function(10)
+    expected = predict_in_context(*shipped(name), x, y, queries, steps=1)
+    with jax.enable_x64(double):
+        measured = predict_in_context(*shipped(name), x, y, queries, steps=1)
+    assert measured.dtype == (np.float64 if double else np.float32)
+    np.testing.assert_allclose(measured, expected, rtol=1e-4, atol=1e-5)
+
+
+def shipped(name: str):
+    file = load_genome(name)
+    return file.rule, file.genome
+
+
+def pairs_of_a_linear_function(features: int):
+    generator = np.random.default_rng(0)
+    x, queries = generator.uniform(-0.5, 0.5, (12, features)), generator.uniform(-0.5, 0.5, (5, features))
+    return x, x @ generator.normal(size=features), queries
+
+
+def steps_of_descent():
+    """Rules that are gradient descent at a step size of 0.5, with their genomes of the default type."""
+    attention = LinearAttention(3)
+    return {
+        "constructed": (attention, gradient_descent(attention, 0.5)),
+        "numbers": (
+            GradientDescentAttention(attention, plus_plus=True),
+            {"step_size": jnp.asarray(0.5), "shrinkage": jnp.zeros(())},
+        ),
+        "data space": (data_space(), engine_genome(0.5, keep_synapses=False)),
+        "weight space": (weight_space(), engine_genome(0.5, keep_synapses=True)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("double", "single_genome", "tolerance"), [(False, False, 1e-6), (True, False, 1e-13), (True, True, 1e-6)]
+)
+@pytest.mark.parametrize("name", ["constructed", "numbers", "data space", "weight space"])
+def test_gradient_descent_in_context_in_both_precisions(name, double, single_genome, tolerance) -> None:
+    x, y, queries = pairs_of_a_linear_function(3)
+    weights = np.zeros(3)
+    for _ in range(2):
+        weights -= 0.5 * (x @ weights - y) @ x / len(x)
+    with jax.enable_x64(double):
+        rule, genome = steps_of_descent()[name]
+        if single_genome:
+            genome = jax.tree.map(jnp.float32, genome)
+        measured = predict_in_context(rule, genome, x, y, queries, steps=2)
+    assert measured.dtype == (np.float64 if double and not single_genome else np.float32)
+    np.testing.assert_allclose(measured, queries @ weights, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ The measures are those of von Oswald et al. (ICML 2023, §3 and App. A.8); losse
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, cast
 
 import jax
@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from blur.genome_shapes import check_same_genome, genome_shapes
 from blur.inner_loop import train_on, unroll
+from blur.messages import short
 from blur.rule import Batch, Episode, Genome, UpdateRule, batch_spec
 from blur.rules.attention import LinearAttention, present
 from blur.rules.transformer import Transformer
@@ -65,12 +67,16 @@ def sensitivities(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[Arr
 
 @functools.partial(jax.jit, static_argnames="rule")
 def losses_by_layer(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[Array, "tasks layers"]:
-    """Loss on every task after each inner step."""
+    """Loss on every task after each inner step; of a `Transformer`, a step of which is all layers, after each layer."""
 
     def curve(episode: Episode) -> Array:
+        x, y = episode.query.inputs, episode.query.targets
+        if isinstance(rule, Transformer):
+            outputs = rule.predict_by_layer(genome, train_on(rule, genome, KEY, episode), x)
+            return jnp.mean(jnp.sum((outputs - y) ** 2, axis=-1), axis=-1) / 2
+
         def loss(state: object) -> Array:
-            outputs = rule.predict(genome, state, episode.query.inputs)
-            return jnp.mean(jnp.sum((outputs - episode.query.targets) ** 2, axis=-1)) / 2
+            return jnp.mean(jnp.sum((rule.predict(genome, state, x) - y) ** 2, axis=-1)) / 2
 
         state = rule.init_state(genome, KEY, batch_spec(episode))
         return unroll(rule, genome, state, episode.support, episode.steps, observe=loss)[1]
@@ -82,7 +88,12 @@ def losses_by_layer(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[A
 def spectra_by_layer(
     rule: LinearAttention, genome: Genome, tasks: Episode
 ) -> Float[Array, "tasks layers_and_end inputs"]:
-    """Eigenvalues, ascending, of H = Σ_i w_i x_i x_iᵀ / Σ w of the context before each layer and after the last."""
+    """Eigenvalues, ascending, of H = Σ_i w_i x_i x_iᵀ / Σ w of the context before each layer and after the last.
+
+    Raises:
+      TypeError: the rule is no `LinearAttention`.
+    """
+    _check_rule(rule, LinearAttention)
 
     def spectrum(context: Array, weight: Array) -> Array:
         x = context[:, : rule.inputs]
@@ -99,6 +110,12 @@ def spectra_by_layer(
         return jnp.concatenate([before, after[None]])
 
     return jax.vmap(spectra)(tasks)
+
+
+def _check_rule(rule: UpdateRule, expected: type[UpdateRule]) -> None:
+    """Raises TypeError unless the rule is of this kind."""
+    if not isinstance(rule, expected):
+        raise TypeError(f"the rule is a {type(rule).__name__}; expected a {expected.__name__}")
 
 
 def half_squared_errors(outputs: Float[Array, "tasks queries outputs"], tasks: Episode) -> Float[Array, "tasks"]:
@@ -158,7 +175,12 @@ def likeness(first: tuple[UpdateRule, Genome], second: tuple[UpdateRule, Genome]
 
 @functools.partial(jax.jit, static_argnames="rule")
 def copy_sensitivities(rule: Transformer, genome: Genome, tasks: Episode) -> Float[Array, "tokens tokens"]:
-    """Mean over tasks of ‖∂t_k/∂e_j‖: context token k after the first layer, token j before it, Frobenius norm."""
+    """Mean over tasks of ‖∂t_k/∂e_j‖: context token k after the first layer, token j before it, Frobenius norm.
+
+    Raises:
+      TypeError: the rule is no `Transformer`.
+    """
+    _check_rule(rule, Transformer)
 
     def sizes(episode: Episode) -> Array:
         tokens, weight = rule.sequence(cast(Batch, episode.support))
@@ -202,6 +224,8 @@ def interpolate(rule: LinearAttention, trained: Genome, constructed: Genome) -> 
     """
     if rule.key_size not in (None, rule.width):
         raise ValueError(f"key_size is {rule.key_size}; expected that of tokens, {rule.width}")
+    for genome in (trained, constructed):
+        check_same_genome(genome_shapes(rule), genome, names=("the rule's", "the one given"))
     first, second = products(trained), products(constructed)
     scale = jnp.mean(jnp.diagonal(first.scores)[: rule.inputs])
     one = jnp.eye(rule.width)[None]
@@ -222,30 +246,73 @@ def best_genome(
     Args:
       rule: its genome is a number per name in `grid`, as that of `GradientDescentAttention`.
       tasks: to tune on.
-      grid: evenly spaced values of each number; all combinations are tried.
+      grid: evenly spaced values of each number, or one value; all combinations are tried. Where the best is at an edge,
+        the grid moves there and is searched again, until the best is inside.
       rounds: the grid is searched so often, from the second time on between the neighbours of the best.
 
     Raises:
-      ValueError: the grid is empty, or all of it diverges.
+      ValueError: the grid does not fit the rule's genome, all of it diverges, or its best is still at an edge after
+        `MOST_MOVES` moves; or `rounds` is not a whole number of at least 1.
     """
+    _check_search(rule, grid, rounds)
 
     def loss(genome: Genome) -> Array:
         return jnp.mean(half_squared_errors(predictions(rule, genome, tasks), tasks))
 
     search = jax.jit(lambda genomes: jax.lax.map(loss, genomes))
-    axes = dict(grid)
-    for _ in range(rounds):
-        values = [mesh.ravel() for mesh in np.meshgrid(*axes.values(), indexing="ij")]
-        genomes = {name: jnp.asarray(v, jnp.result_type(float)) for name, v in zip(axes, values, strict=True)}
-        losses = np.asarray(search(genomes))
-        if not np.isfinite(losses).any():
+    axes = {name: np.asarray(axis, float) for name, axis in grid.items()}
+    places = _best_inside(search, axes)
+    for _ in range(rounds - 1):
+        axes = {name: _around(axis, places[name]) for name, axis in axes.items()}
+        places = _best_places(search, axes)
+    return {name: jnp.asarray(axis[places[name]], jnp.result_type(float)) for name, axis in axes.items()}
+
+
+Axes = dict[str, Float[np.ndarray, "_points"]]
+"""Values of each number."""
+
+MOST_MOVES = 16
+"""How often a grid moves towards the best genome."""
+
+
+def _check_search(rule: UpdateRule, grid: Mapping[str, Float[np.ndarray, "_points"]], rounds: int) -> None:
+    """Raises ValueError unless the grid has evenly spaced values for each number of the rule, and there is a round."""
+    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
+        raise ValueError(f"rounds is {short(rounds)}; expected a whole number of at least 1")
+    one = {name: np.zeros(()) for name in grid}
+    check_same_genome(genome_shapes(rule), one, names=("the rule's", "the grid's"))
+    for name, axis in grid.items():
+        steps = np.diff(axis)
+        if len(axis) in (0, 2) or not (np.isfinite(axis).all() and (steps > 0).all() and np.allclose(steps, steps[:1])):
             raise ValueError(
-                f"none of the grid's {len(losses)} genomes has a finite loss; expected at least one that has"
+                f"the grid's {name} is {short(np.asarray(axis).tolist())}; expected one value, or three or more that "
+                "are finite, increasing and evenly spaced"
             )
-        best = int(np.nanargmin(losses))
-        places = np.unravel_index(best, [len(axis) for axis in axes.values()])
-        axes = {name: _around(axis, int(place)) for (name, axis), place in zip(axes.items(), places, strict=True)}
-    return jax.tree.map(lambda leaf: leaf[best], genomes)
+
+
+def _best_inside(search: Callable[[Genome], Array], axes: Axes) -> dict[str, int]:
+    """Where the best genome is on the axes, which move until it is not at an edge."""
+    for _ in range(MOST_MOVES + 1):
+        places = _best_places(search, axes)
+        at_edge = [name for name, axis in axes.items() if len(axis) > 1 and places[name] in (0, len(axis) - 1)]
+        if not at_edge:
+            return places
+        name, best = at_edge[0], axes[at_edge[0]][places[at_edge[0]]]
+        for one in at_edge:
+            axes[one] = axes[one] + axes[one][places[one]] - axes[one][len(axes[one]) // 2]
+    raise ValueError(
+        f"the best {name} is still at the grid's edge, {best:.4g}, after {MOST_MOVES} moves; expected a grid around it"
+    )
+
+
+def _best_places(search: Callable[[Genome], Array], axes: Axes) -> dict[str, int]:
+    """Where the genome with the least loss is on each axis."""
+    values = [mesh.ravel() for mesh in np.meshgrid(*axes.values(), indexing="ij")]
+    losses = np.asarray(search({n: jnp.asarray(v, jnp.result_type(float)) for n, v in zip(axes, values, strict=True)}))
+    if not np.isfinite(losses).any():
+        raise ValueError(f"none of the grid's {len(losses)} genomes has a finite loss; expected at least one that has")
+    places = np.unravel_index(int(np.nanargmin(losses)), [len(axis) for axis in axes.values()])
+    return {name: int(place) for name, place in zip(axes, places, strict=True)}
 
 
 def _around(axis: Float[np.ndarray, "points"], place: int) -> Float[np.ndarray, "points"]:

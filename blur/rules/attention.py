@@ -87,8 +87,7 @@ class LinearAttention(UpdateRule):
         names = ("inputs", "outputs", "layers", "heads", "key_size")
         check_sizes(**{name: getattr(self, name) for name in names})
         check_initial_scale(self.initial_scale)
-        if not math.isfinite(self.damping):
-            raise ValueError(f"damping is {self.damping}; expected a finite number, such as 1")
+        check_damping(self.damping)
 
     @property
     def width(self) -> int:
@@ -198,6 +197,12 @@ def check_initial_scale(scale: float) -> None:
     """Raises ValueError unless the scale of random matrices is finite and not negative."""
     if not 0 <= scale < math.inf:
         raise ValueError(f"initial_scale is {scale}; expected a finite number that is not negative, such as 0.1")
+
+
+def check_damping(damping: float) -> None:
+    """Raises ValueError unless the damping of layers is finite."""
+    if not math.isfinite(damping):
+        raise ValueError(f"damping is {damping}; expected a finite number, such as 1")
 
 
 def random_heads(

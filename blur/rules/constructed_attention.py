@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
+from blur.genome_shapes import check_same_genome, genome_shapes
 from blur.rule import Batch, Genome, UpdateRule
 from blur.rules.attention import AttentionState, LinearAttention
 
@@ -34,7 +35,8 @@ def gradient_descent(rule: LinearAttention, step_size: StepSizes, initial_weight
         another shape or no place in the genome.
     """
     _check_per_layer(rule, step_size=step_size)
-    start = jnp.zeros((rule.outputs, rule.inputs)) if initial_weights is None else jnp.asarray(initial_weights)
+    zero = jnp.zeros((rule.outputs, rule.inputs), jnp.result_type(float, step_size))
+    start = zero if initial_weights is None else jnp.asarray(initial_weights)
     if start.shape != (rule.outputs, rule.inputs):
         raise ValueError(
             f"initial_weights has shape {start.shape}, but the rule has {rule.outputs} outputs and {rule.inputs} "
@@ -62,9 +64,10 @@ def gd_plus_plus(rule: LinearAttention, step_size: StepSizes, shrinkage: StepSiz
       ValueError: `key_size` is less than the tokens' width, or there are several η or γ but not one for each layer.
     """
     _check_per_layer(rule, step_size=step_size, shrinkage=shrinkage)
-    sign = jnp.concatenate([jnp.ones(rule.inputs), -jnp.ones(rule.outputs)])
+    dtype = jnp.result_type(float, step_size, shrinkage)
+    sign = jnp.concatenate([jnp.ones(rule.inputs, dtype), -jnp.ones(rule.outputs, dtype)])
     genome = _genome(rule, jnp.diag(sign), -jnp.asarray(shrinkage), step_size)
-    return genome | ({"start": jnp.zeros((rule.outputs, rule.inputs))} if rule.start else {})
+    return genome | ({"start": jnp.zeros((rule.outputs, rule.inputs), dtype)} if rule.start else {})
 
 
 def _check_per_layer(rule: LinearAttention, **numbers: StepSizes) -> None:
@@ -150,6 +153,7 @@ class GradientDescentAttention(UpdateRule):
 
     def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> AttentionState:
         """See `LinearAttention.init_state`."""
+        check_same_genome(genome_shapes(self), genome, names=("the rule's", "the one given"))
         return self.attention.init_state(self.weights(genome), key, spec)
 
     def step(self, genome: Genome, state: AttentionState, batch: Batch) -> AttentionState:

@@ -25,6 +25,7 @@ from blur.network.forward import Forward
 from blur.network.hebbian import ApplyChange, Hebbian
 from blur.network.synapses import DenseSynapses
 from blur.rule import Batch, Chain, Genome, Phase, chain
+from blur.rules.attention import check_queries
 from blur.state import State
 
 
@@ -36,17 +37,52 @@ class PresentPairs(Phase):
     """
 
     def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
-        """Adds `residual`, before anything is presented."""
+        """Adds `residual`, before anything is presented.
+
+        Raises:
+          ValueError: the context is empty, or its inputs and targets do not fit each other.
+        """
+        _check_pairs(spec)
         return state.replace(residual=jnp.zeros(spec.targets.shape, spec.targets.dtype))
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
-        """neurons ← (x, y) in the first step, (x, r) afterwards."""
+        """neurons ← (x, y) in the first step, (x, r) afterwards.
+
+        Raises:
+          ValueError: the context has other shapes than the one that the state was made for.
+        """
+        expected = (len(state.residual), _width(state)), state.residual.shape
+        if (batch.inputs.shape, batch.targets.shape) != expected:
+            raise ValueError(
+                f"the context has inputs {batch.inputs.shape} and targets {batch.targets.shape}, but the state is for "
+                f"{expected[0]} and {expected[1]}; expected the shapes that init_state was given"
+            )
         residual = jnp.where(state.step == 0, batch.targets, state.residual)
         return state.replace(neurons=(batch.inputs[None], residual[None]))
 
     def read(self, genome: Genome, state: State, batch: Batch) -> State:
-        """neurons ← (x, 0): of a query only x is known."""
+        """neurons ← (x, 0): of a query only x is known.
+
+        Raises:
+          ValueError: there is no query, or queries have another width than the context.
+        """
+        check_queries(batch.inputs, _width(state))
         return state.replace(neurons=(batch.inputs[None], None))
+
+
+def _width(state: State) -> int:
+    """Numbers of x."""
+    return state.synapses[0].forward.shape[1]
+
+
+def _check_pairs(spec: Batch) -> None:
+    """Raises ValueError unless there is at least one pair, and every x has a y and a weight."""
+    x, y, weight = (leaf.shape for leaf in spec)
+    if len(x) != 2 or len(y) != 2 or not x[:1] == y[:1] == weight or 0 in (*x, *y):
+        raise ValueError(
+            f"the context has inputs {x} and targets {y} with weights {weight}; expected [n, inputs] and [n, outputs] "
+            "with [n], nothing empty"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,8 +164,8 @@ def engine_genome(step_size: float | Float[Array, ""], *, keep_synapses: bool) -
 
 def _chain(between: dict[str, Phase]) -> Chain:
     phases: dict[str, Phase] = {
-        "synapses": DenseSynapses((), states=1, separate_backward=False, bias=False),
         "present": PresentPairs(),
+        "synapses": DenseSynapses((), states=1, separate_backward=False, bias=False),
         "hebbian": Hebbian(states=1, reference_batch=1.0),
         "apply": ApplyChange(),
         **between,

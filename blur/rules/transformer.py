@@ -25,6 +25,7 @@ from blur.rule import Batch, Genome, UpdateRule
 from blur.rules.attention import (
     attend,
     check_context,
+    check_damping,
     check_initial_scale,
     check_queries,
     check_sizes,
@@ -54,7 +55,7 @@ class Layer(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Attend(Layer):
-    """e ← e + Σ_h P_h V_h E a_h(e), with linear scores a = w (EᵀK_hᵀ Q_h e) / Σw or with softmax.
+    """e ← e + λ Σ_h P_h V_h E a_h(e), with linear scores a = w (EᵀK_hᵀ Q_h e) / Σw or with softmax.
 
     Softmax: a_i ∝ w_i exp((K_h e_i)·(Q_h e) / √key_size).
 
@@ -63,20 +64,26 @@ class Attend(Layer):
       heads: attention heads.
       key_size: None for the tokens' width.
       initial_scale: matrices are drawn from N(0, initial_scale / fan-in).
+      damping: λ.
+      targets_only: how many numbers at the end of a token are its target, which then is all that changes; None to
+        change all numbers.
 
     Raises:
-      ValueError: a size is below 1, the kind unknown, or `initial_scale` negative or not finite.
+      ValueError: a size is below 1, the kind unknown, `initial_scale` negative or not finite, or `damping` not finite.
     """
 
     kind: Literal["linear", "softmax"] = "linear"
     heads: int = 1
     key_size: int | None = None
     initial_scale: float = 0.1
+    damping: float = 1.0
+    targets_only: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, ("linear", "softmax"))
-        check_sizes(heads=self.heads, key_size=self.key_size)
+        check_sizes(heads=self.heads, key_size=self.key_size, targets_only=self.targets_only)
         check_initial_scale(self.initial_scale)
+        check_damping(self.damping)
 
     def init_genome(self, key: Key[Array, ""], width: int) -> Genome:
         """`projection`, `value`, `key` and `query`, as in `LinearAttention`."""
@@ -84,13 +91,20 @@ class Attend(Layer):
 
     def apply(self, genome: Genome, tokens: Tokens, view: View) -> Tokens:
         """See the class; without a context nothing changes."""
+        update = self.damping * self._read(genome, tokens, view)
+        if self.targets_only is not None:
+            update = update.at[:, : -self.targets_only].set(0)
+        return tokens + update
+
+    def _read(self, genome: Genome, tokens: Tokens, view: View) -> Tokens:
+        """Σ_h P_h V_h E a_h(e) for every token e."""
         context, weight = view
         if self.kind == "linear":
-            return tokens + attend(genome, context, weight / _at_least_tiny(jnp.sum(weight)), tokens)
+            return attend(genome, context, weight / _at_least_tiny(jnp.sum(weight)), tokens)
         keys = jnp.einsum("cd,hkd->hck", context, genome["key"]) / jnp.sqrt(genome["key"].shape[1])
         scores = jnp.einsum("td,hkd,hck->htc", tokens, genome["query"], keys, optimize="optimal")
         values = jnp.einsum("cd,hkd,hek->hce", context, genome["value"], genome["projection"], optimize="optimal")
-        return tokens + jnp.einsum("htc,hce->te", weighted_softmax(scores, weight), values)
+        return jnp.einsum("htc,hce->te", weighted_softmax(scores, weight), values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,12 +265,24 @@ class Transformer(UpdateRule):
         Raises:
           ValueError: the queries' width is not the genome's.
         """
+        return self.predict_by_layer(genome, state, inputs)[-1]
+
+    def predict_by_layer(
+        self, genome: Genome, state: TransformerState, inputs: Float[Array, "batch inputs"]
+    ) -> Float[Array, "layers batch outputs"]:
+        """What would be predicted if each layer were the last: −(last `outputs` numbers) of the queries' tokens.
+
+        Raises:
+          ValueError: the queries' width is not the genome's.
+        """
         check_queries(inputs, self.inputs)
         places = jnp.full(inputs.shape[0], jnp.sum(state.weight != 0))  # after the context
         tokens = self._positioned(jnp.pad(inputs, ((0, 0), (0, self.outputs))), places)
+        outputs = []
         for index, layer in enumerate(self.layers):
             tokens = self._applied(genome, index, layer, tokens, (state.views[index], state.weight))
-        return -tokens[:, -self.outputs :]
+            outputs.append(-tokens[:, -self.outputs :])
+        return jnp.stack(outputs)
 
     def sequence(self, batch: Batch) -> tuple[Tokens, Float[Array, "tokens"]]:
         """The context's tokens before the first layer, and their weights."""
@@ -294,6 +320,11 @@ class Transformer(UpdateRule):
             if isinstance(layer, Descend) and layer.outputs != self.outputs:
                 raise ValueError(
                     f"Descend has {layer.outputs} outputs, but the transformer {self.outputs}; make them equal"
+                )
+            if isinstance(layer, Attend) and layer.targets_only not in (None, self.outputs):
+                raise ValueError(
+                    f"Attend has targets_only={layer.targets_only}, but the transformer {self.outputs} outputs; make "
+                    "them equal"
                 )
             if isinstance(layer, Embed) and layer.width < self.outputs:
                 raise ValueError(

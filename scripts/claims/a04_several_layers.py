@@ -76,7 +76,9 @@ def measure_depth(layers: int, preset: Preset, axes: tuple[Axes, Axes]) -> list[
             f"L={layers}: cosine of sensitivities to GD++", alike.cosine, "0.997 at 2, 0.996 at 5 (published code)"
         ),
         reported(f"L={layers}: prediction difference to GD++", alike.prediction_difference),
-        reported(f"L={layers}: meta-steps until the loss is below one step's", steps_until(trained, ONE_STEP_LOSS)),
+        reported(
+            f"L={layers}: meta-steps until the loss is below one step's", steps_until(trained.losses, ONE_STEP_LOSS)
+        ),
         timed(f"L={layers}: seconds, with training", time.perf_counter() - start, preset.seconds.get(layers)),
     ]
 

@@ -31,12 +31,16 @@ class Preset:
 
 @dataclasses.dataclass(frozen=True)
 class Shift:
-    """A family of shifted tasks: what varies, over which values, how far the claim reaches, and the task at a value."""
+    """A family of shifted tasks: what varies, over which values, how far the claim reaches, and the task at a value.
+
+    `deep` is whether the claim is of deep models too.
+    """
 
     label: str
     values: tuple
     reach: float
     task: Callable[[Any], InContextRegression]
+    deep: bool = True
 
 
 def shifts(points: int) -> list[Shift]:
@@ -45,7 +49,7 @@ def shifts(points: int) -> list[Shift]:
     wide = tuple(np.linspace(0.5, 5.0, points).tolist())
     return [
         Shift("input scale", inputs, 1.0, lambda scale: InContextRegression(INPUTS, input_range=scale)),
-        Shift("weight scale", wide, np.inf, lambda scale: InContextRegression(INPUTS, weight_scale=scale)),
+        Shift("weight scale", wide, np.inf, lambda scale: InContextRegression(INPUTS, weight_scale=scale), deep=False),
         Shift(
             "Frobenius norm of contexts of other laws",
             wide,
@@ -75,7 +79,7 @@ def draw(axes: Axes, shift: Shift, means: dict[str, np.ndarray]) -> None:
 
 
 def judge(shift: Shift, layers: int, baseline: str, means: dict[str, np.ndarray]) -> list[Check]:
-    """The trained model against its baseline within the claim's reach (a verdict at one layer), and beyond."""
+    """The trained model against its baseline within the claim's reach (a verdict, where it is claimed) and beyond."""
     with np.errstate(invalid="ignore"):  # both may have diverged
         distance = np.abs(np.log10(means["trained"] / means[baseline]))
     inside = np.array(shift.values) <= shift.reach
@@ -83,8 +87,9 @@ def judge(shift: Shift, layers: int, baseline: str, means: dict[str, np.ndarray]
     name += f": largest |log₁₀ loss ratio| to {baseline}"
     worst = int(np.argmax(np.where(inside, distance, -np.inf)))
     largest = float(distance[worst])
-    deep = reported(name, f"{largest:.3g} at {shift.values[worst]:g}")
-    checks = [at_most(name, largest, LIMIT) if layers == 1 else deep]
+    claimed = layers == 1 or shift.deep
+    told = reported(name, f"{largest:.3g} at {shift.values[worst]:g}")
+    checks = [at_most(name, largest, LIMIT) if claimed else told]
     if not inside.all():
         first = int(np.flatnonzero(~inside)[0])
         losses = ", ".join(f"{learner} {values[first]:.3g}" for learner, values in means.items())
@@ -102,7 +107,7 @@ def deep_learners(layers: int, retrain: bool) -> Learners:
 
 
 def measure(preset: Preset) -> Finding:
-    """One layer against gradient descent, with a verdict; two and five layers against GD++, reported."""
+    """One layer against gradient descent, two and five layers against GD++."""
     families = shifts(preset.points)
     depths = (1, 2, 5)
     titles = [f"L={layers}: loss against {shift.label}" for layers in depths for shift in families]
@@ -123,8 +128,9 @@ def measure(preset: Preset) -> Finding:
 
 CLAIM = Claim(
     id="A6",
-    statement="Out of distribution – input scale, weight scale, other input laws, noisy labels – trained attention and "
-    "gradient descent fail alike",
+    statement="Out of distribution – input scale, weight scale, other input laws, noisy labels – a trained layer and "
+    "gradient descent fail alike, and so do two or five layers and GD++, except that five trained layers break at "
+    "weight scales ≥ 4",
     source=f"{SOURCE}, §3 and App. A.2, A.9",
     measure=measure,
     quick=Preset(retrain=False, tasks=10_000, points=10),

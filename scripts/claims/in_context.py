@@ -7,13 +7,18 @@ import time
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 from figures import smooth
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 import blur
 from blur.evaluation.in_context import best_genome, draw_tasks, products
 from blur.evaluation.statistics import Interval, bootstrap_interval
+from blur.meta.gradient import GradientOuter, GradientState
+from blur.meta.objective import Objective
+from blur.meta.optimiser import Optimiser
 from blur.rule import Genome, UpdateRule
 from blur.rules.attention import LinearAttention
 from blur.rules.constructed_attention import GradientDescentAttention
@@ -145,8 +150,32 @@ FULL_RECIPES = {
 PUBLISHED_ATTENTION = LinearAttention(INPUTS, initial_scale=0.002, damping=float(CONTEXT))
 """The published start; attention is a sum over the context there, a mean here."""
 
-PUBLISHED_RECIPE = Training(2000, rate=1e-3, clip=1e-3)
-"""One layer as published, but for the rate's decay and Adam's b2 (0.98 there, 0.999 here)."""
+PUBLISHED_RECIPE = Training(2500, rate=1e-3, clip=1e-3)
+"""One layer as published, its first steps."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedAdam(Optimiser):
+    """Adam as published: at a constant rate, with b2 = 0.98."""
+
+    def build(self) -> optax.GradientTransformation:
+        """The optax transformation."""
+        return optax.chain(optax.clip_by_global_norm(self.clip), optax.adam(self.learning_rate, b2=0.98))
+
+
+def published_losses(training: Training) -> Float[np.ndarray, "steps"]:
+    """Halved training losses of the published attention, one per step, by the published optimiser."""
+    objective = Objective(episodes=training.tasks, mapping="vmap", remat=False)
+    outer = GradientOuter(objective, PublishedAdam(learning_rate=training.rate, clip=training.clip))
+    setting = blur.Setting(PUBLISHED_ATTENTION, TASK, unroll=training.layers, batch_size=CONTEXT)
+    first, key = jax.random.split(jax.random.key(training.seed))
+
+    def step(state: GradientState, index: Array) -> tuple[GradientState, Array]:
+        state, _, metrics = outer.step(state, (), key, index, setting)
+        return state, metrics.fitness / 2
+
+    start = outer.init(key, PUBLISHED_ATTENTION.init_genome(first), PUBLISHED_ATTENTION)
+    return np.asarray(jax.jit(lambda state: jax.lax.scan(step, state, jnp.arange(training.steps))[1])(start))
 
 
 def attention(layers: int, *, retrain: bool) -> tuple[UpdateRule, Genome]:
@@ -197,9 +226,9 @@ def interval_of_mean(values: Float[np.ndarray, "tasks"]) -> Interval:
     return bootstrap_interval(np.array([group.mean() for group in groups]))
 
 
-def steps_until(trained: Trained, level: float) -> float:
+def steps_until(losses: Float[np.ndarray, "steps"], level: float) -> float:
     """Meta-steps until the running mean of the training loss is below `level`; infinity if it never is."""
-    means = smooth(trained.losses)
+    means = smooth(losses)
     below = np.flatnonzero(means < level)
-    window = len(trained.losses) - len(means) + 1
+    window = len(losses) - len(means) + 1
     return float(below[0] + window) if len(below) else float("inf")

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from blur.evaluation import in_context
 from blur.evaluation.in_context import (
     best_genome,
     copy_sensitivities,
@@ -65,6 +66,19 @@ def test_the_last_layer_s_loss_is_the_loss():
     assert by_name["gd"].shape == (30,)
 
 
+def test_a_transformer_s_layers_have_losses_of_their_own():
+    drawn, genome = tasks(layers=1), gradient_descent(RULE, 0.7)
+    curve = losses_by_layer(Transformer(4, 1, (Attend(),) * 3, tied=True), {"0": genome}, drawn)
+    assert jnp.allclose(curve, losses_by_layer(RULE, genome, tasks(layers=3)), atol=1e-6)
+    assert curve[:, 0].mean() > 1.05 * curve[:, 2].mean()
+
+
+def test_tasks_that_do_not_fit_together_are_all_different(monkeypatch):
+    monkeypatch.setattr(in_context, "AT_ONCE", 10)
+    losses = losses_of({"gd": (RULE, gradient_descent(RULE, 0.7))}, TASK, KEY, 25, context=6, layers=1)["gd"]
+    assert len(losses) == len(np.unique(losses)) == 25
+
+
 def test_spectra_follow_the_formula_of_gd_plus_plus():
     drawn = tasks(layers=2)
     spectra = spectra_by_layer(RULE, gd_plus_plus(RULE, 0.5, 1.5), drawn)
@@ -97,6 +111,19 @@ def test_interpolating_keeps_the_start():
     assert predictions(rule, merged, tasks()).shape == (50, 1, 1)
 
 
+@pytest.mark.usefixtures("no_type_checks")
+def test_rules_and_genomes_that_do_not_fit_are_refused():
+    drawn, transformer = tasks(count=3), Transformer(4)
+    with pytest.raises(TypeError, match="the rule is a Transformer; expected a LinearAttention"):
+        spectra_by_layer(transformer, transformer.init_genome(KEY), drawn)
+    with pytest.raises(TypeError, match="the rule is a LinearAttention; expected a Transformer"):
+        copy_sensitivities(RULE, RULE.init_genome(KEY), drawn)
+    with pytest.raises(ValueError, match=r"genomes differ at \['key'\]: the rule's has \(1, 5, 5\) and the one given"):
+        interpolate(RULE, LinearAttention(3).init_genome(KEY), gradient_descent(RULE, 0.7))
+    with pytest.raises(ValueError, match=r"genomes differ at \['step_size'\]: the rule's has \(\)"):
+        predictions(GradientDescentAttention(RULE), {"rate": jnp.ones(())}, drawn)
+
+
 def test_products_refuse_several_heads():
     genome = LinearAttention(3, heads=2).init_genome(KEY)
     with pytest.raises(ValueError, match=r"shape \(2, 4, 4\); expected those of one head"):
@@ -110,11 +137,32 @@ def test_the_best_genome_of_one_step_is_the_closed_form():
     assert float(measured["step_size"]) == pytest.approx(6.0606, rel=0.05)
 
 
-@pytest.mark.parametrize("sizes", [[], [1e30, 2e30]])
-def test_step_sizes_that_all_diverge_are_refused(sizes):
+@pytest.mark.parametrize("first", [0.0, 30.0])
+def test_a_grid_moves_to_the_best_genome(first):
+    rule, drawn = GradientDescentAttention(LinearAttention(4)), tasks(layers=1)
+    around, moved = (best_genome(rule, drawn, {"step_size": start + np.arange(7.0)}, 3) for start in (5.0, first))
+    assert 5 < float(around["step_size"]) < 11
+    assert float(moved["step_size"]) == pytest.approx(float(around["step_size"]), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("grid", "rounds", "message"),
+    [
+        ({"step_size": [1e30, 2e30, 3e30]}, 2, "none of the grid's 3 genomes has a finite loss"),
+        ({"step_size": [1e3, 1001.0, 1002.0]}, 2, "best step_size is still at the grid's edge, 9.*after 16 moves"),
+        ({"step_size": []}, 2, r"the grid's step_size is \[\]; expected one value, or three or more"),
+        ({"step_size": [1.0, 2.0]}, 2, r"step_size is \[1.0, 2.0\]; expected one value, or three"),
+        ({"step_size": [1.0, 2.0, 4.0]}, 2, "evenly spaced"),
+        ({"step_size": [3.0, 2.0, 1.0]}, 2, "increasing"),
+        ({}, 2, "the genomes differ at .*step_size.*the grid's has nothing"),
+        ({"stepsize": [1.0, 2.0, 3.0]}, 2, "the genomes differ at .*step_size"),
+        ({"step_size": [1.0, 2.0, 3.0]}, 0, "rounds is 0; expected a whole number of at least 1"),
+    ],
+)
+def test_a_grid_that_cannot_be_searched_is_refused(grid, rounds, message):
     rule = GradientDescentAttention(LinearAttention(4))
-    with pytest.raises(ValueError, match=f"none of the grid's {len(sizes)} genomes has a finite loss"):
-        best_genome(rule, tasks(layers=5), {"step_size": np.array(sizes)})
+    with pytest.raises(ValueError, match=message):
+        best_genome(rule, tasks(layers=1), {name: np.array(axis, float) for name, axis in grid.items()}, rounds)
 
 
 def test_copy_sensitivities_show_who_reads_whom():

@@ -89,6 +89,32 @@ def test_queries_that_come_later_are_predicted_as_those_that_rode_along(dtype, s
         assert jnp.max(jnp.abs(predicted + state.residual[CONTEXT:])) < TOLERANCE[dtype]
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        ((0, 3), (0, 2), r"inputs \(0, 3\) and targets \(0, 2\) with weights \(0,\); expected \[n, inputs\]"),
+        ((5, 3), (4, 2), r"inputs \(5, 3\) and targets \(4, 2\)"),
+        ((5, 0), (5, 2), r"inputs \(5, 0\) and targets \(5, 2\)"),
+        ((5,), (5, 2), r"inputs \(5,\) and targets \(5, 2\)"),
+    ],
+)
+@pytest.mark.usefixtures("no_type_checks")
+def test_a_context_that_is_no_pairs_is_refused(x, y, message):
+    lives = Batch(jnp.ones(x), jnp.ones(y), jnp.ones(x[:1]))
+    with pytest.raises(ValueError, match=message):
+        data_space().init_state(engine_genome(0.3, keep_synapses=False), KEY, lives)
+
+
+def test_shapes_other_than_the_state_s_are_refused():
+    rule, genome = data_space(), engine_genome(0.3, keep_synapses=False)
+    state = rule.init_state(genome, KEY, make_batch(jnp.ones((5, 3)), jnp.ones((5, 2))))
+    for x, y in (((5, 4), (5, 2)), ((5, 3), (5, 1)), ((4, 3), (4, 2))):
+        with pytest.raises(ValueError, match=rf"inputs \({x[0]}, {x[1]}\).*the state is for \(5, 3\) and \(5, 2\)"):
+            rule.step(genome, state, make_batch(jnp.ones(x), jnp.ones(y)))
+    with pytest.raises(ValueError, match=r"queries have shape \(2, 4\), but the genome is for 3 inputs"):
+        rule.predict(genome, state, jnp.ones((2, 4)))
+
+
 @pytest.mark.parametrize("rule", [data_space(), weight_space()])
 def test_pairs_are_a_context_that_is_not_shuffled(rule):
     with pytest.raises(ValueError, match="learns in context"):

@@ -126,6 +126,39 @@ def test_tied_layers_are_the_steps_of_linear_attention():
     assert jnp.allclose(predict(rule, {"0": genome}, batch, queries), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["linear", "softmax"])
+def test_damped_layers_change_as_much_less(kind):
+    batch, queries = context()
+    rules = [Transformer(3, 2, (Attend(kind, damping=damping),)) for damping in (1.0, 0.25)]
+    genome = grown(rules[0])
+    whole, damped = (predict(rule, genome, batch, queries) for rule in rules)
+    assert jnp.allclose(damped, whole / 4, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("targets_only", [False, True])
+def test_damped_layers_that_change_targets_are_those_of_linear_attention(targets_only):
+    batch, queries = context()
+    attention = LinearAttention(3, 2, damping=0.75, targets_only=targets_only)
+    rule = Transformer(3, 2, (Attend(damping=0.75, targets_only=2 if targets_only else None),) * 3, tied=True)
+    genome = jax.tree.map(lambda leaf: 3 * leaf, attention.init_genome(KEY))
+    expected = predict(attention, genome, batch, queries, steps=3)
+    assert jnp.allclose(predict(rule, {"0": genome}, batch, queries), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_layer_s_prediction_is_that_of_the_layers_up_to_it():
+    batch, queries = context()
+    layers = (Embed(8), Perceptron(6), Attend("softmax", heads=2), Attend())
+    rule = Transformer(3, 2, layers, clip=2.0)
+    genome = grown(rule)
+    episode = Episode(batch, make_batch(queries, jnp.zeros((4, 2))), steps=1)
+    measured = rule.predict_by_layer(genome, train_on(rule, genome, KEY, episode), queries)
+    assert measured.shape == (4, 4, 2)
+    for count in range(1, 5):
+        prefix = {str(index): genome[str(index)] for index in range(count)}
+        expected = predict(Transformer(3, 2, layers[:count], clip=2.0), prefix, batch, queries)
+        assert jnp.allclose(measured[count - 1], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_clipped_layers_follow_their_formula():
     batch, queries = context()
     rule = Transformer(3, 2, (Attend(),) * 3, clip=0.8, tied=True)
@@ -256,6 +289,9 @@ def test_what_does_not_fit_is_refused():
         (lambda: Embed(-1), "width is -1"),
         (lambda: Transformer(0), "inputs is 0"),
         (lambda: Transformer(3, clip=-1), "clip is -1; expected a positive number"),
+        (lambda: Attend(damping=float("inf")), "damping is inf; expected a finite number"),
+        (lambda: Attend(targets_only=0), "targets_only is 0; expected at least 1"),
+        (lambda: Transformer(3, layers=(Attend(targets_only=2),)), "targets_only=2, but the transformer 1 outputs"),
         (lambda: Descend(0), "outputs is 0"),
         (lambda: Transformer(3, 2, (Descend(),)), "Descend has 1 outputs, but the transformer 2"),
         (lambda: Transformer(3, 2, (Embed(1),)), "Embed has width 1, but there are 2 outputs"),
