@@ -87,7 +87,8 @@ class Hebbian(LayerwisePhase):
             weight = weight * self.reference_batch / jnp.maximum(jnp.sum(weight), jnp.finfo(weight.dtype).tiny)
         genomes = self.layer_genomes(genome, state)
         lower, upper = getattr(state, self.lower)[:-1], state.neurons[1:]
-        changes, targets = [], []
+        changes: list[Synapse] = []
+        targets = []
         for layer_genome, below, above, synapse in zip(genomes, lower, upper, state.synapses, strict=True):
             bias_scale = 1.0 if changes else max(1.0, self._scale(below))
             change, target = self._propose(layer_genome, below, above, synapse, weight, bias_scale)
