@@ -203,7 +203,7 @@ RECIPES: dict[str, Recipe] = {
         what="4 states, meta-trained on linear and on sine regression: 1 hidden layer of 64, 10 steps of 128.",
         works="sines and linear functions of order one.",
         fails="targets beyond ±4, which its outputs cannot reach.",
-        rule=blur.Bidirectional(hidden=(64,), states=4),
+        rule=blur.Bidirectional(hidden=(64,), states=4, reference_fan_in=None),
         stages=(from_random(REGRESSION, 3000), refined(REGRESSION, 1500)),
         minutes=10,
     ),
