@@ -6,6 +6,11 @@ FOLDER is the output of `blur evaluate`, of `blur demo` (its folder `evaluation`
 holds the lines `<!-- NAME -->` and `<!-- /NAME -->`. One condition is a table of every baseline, several are one table
 of the best ones. The picture (curves or times) goes to scripts/figures/NAME.png.
 
+python scripts/update_readme.py targets FOLDER
+
+FOLDER is the output of `blur evaluate mnist-k4 mnist-k4-deep --preset zoo`: what was to be reached, and by how much
+each genome misses it.
+
 python scripts/update_readme.py claims FOLDER
 
 FOLDER is the output of `scripts/claims/run.py`. Claims A1, A2, … are a table between `<!-- claims A -->` and
@@ -32,6 +37,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "claims"))
 
 import records as claims_records  # noqa: E402
 
+TARGETS: tuple[tuple[str, int, int, int, float | None], ...] = (
+    ("mnist", 10, 1, 10, 0.88),
+    ("mnist", 28, 1, 10, 0.89),
+    ("fashion_mnist", 28, 1, 10, 0.75),
+    ("mnist", 10, 4, 10, 0.86),
+    ("mnist", 10, 10, 10, 0.80),
+    *(("mnist", 10, depth, unroll, None) for unroll in (50, 200) for depth in (1, 4)),
+)
+"""Task, resolution, hidden layers of 64, inner steps, accuracy to reach; None for that of the best baseline − 0.01."""
+
 COLUMNS = ("task", "resolution", "hidden", "unroll", "batch")
 
 
@@ -40,6 +55,9 @@ def main(name: str, *folders: Path) -> None:
     folder = folders[0]
     if name == "claims":
         claims(folder)
+        return
+    if name == "targets":
+        fill(name, targets(json.loads((folder / "results.json").read_text(encoding="utf-8"))))
         return
     fill(name, speed(folder) if (folder / FILE_NAME).exists() else evaluations(folders))
     pictures = sorted([*folder.glob("curves_*.png"), *folder.glob("benchmark.png")])
@@ -110,6 +128,26 @@ def evaluations(folders: Sequence[Path]) -> str:
     if len(summary) > 3:  # with two lines of heading
         return "".join(summary)
     return table(json.loads((folders[0] / "results.json").read_text(encoding="utf-8")))
+
+
+def targets(records: list[dict[str, Any]]) -> str:
+    """A Markdown table of what was to be reached, and by how much each genome misses it."""
+    learners = list(dict.fromkeys(record["learner"] for record in records if record["kind"] == "learner"))
+    rows = []
+    for task, resolution, depth, unroll, least in TARGETS:
+        place = [task, resolution, [64] * depth, unroll, 128]
+        found = {r["learner"]: r for r in records if [r[column] for column in COLUMNS] == place}
+        best = found[found[learners[0]]["best_baseline"]]
+        goal = score(best) - 0.01 if least is None else least
+        words = f"{goal:.3f}" + f" ({best['learner']} − 0.01)" * (least is None)
+        rows.append([condition(found[learners[0]]), words, *(reached(found[name], goal) for name in learners)])
+    return markdown(("test", "to reach", *learners), rows)
+
+
+def reached(record: dict[str, Any], goal: float) -> str:
+    """A score, and by how much it misses the goal."""
+    missing = score(record) - goal
+    return f"{figure(record)}" + (" ✓" if missing >= 0 else f" ({missing:+.3f})")
 
 
 def table(records: list[dict[str, Any]]) -> str:

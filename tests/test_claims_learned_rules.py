@@ -263,12 +263,11 @@ def test_transfer_and_what_comes_after_the_horizon(made_up, stand_in):
     data = {"data": (("digits", 3),), "optional_data": (("nothing/here", None),), "unrolls": (2, 4)}
     finding = b07_transfer.measure(tiny(b07_transfer, genome=stand_in, **data))
     check_names(finding)
-    assert [name.split(": ")[1] for name in names_of(finding, judged=True)][2] == (
-        "lowest accuracy after the trained 2 steps − that at 2 steps"
+    assert names_of(finding, judged=True)[2] == (
+        "digits 3×3, hidden 4, T=8: lowest accuracy after the trained 2 steps − that at 2"
     )
     assert names_of(finding, judged=False)[-1] == "nothing/here: left out"
-    fallen = make_record("toy", 0.5, unroll=4, curve_mean=(0.1, 0.8, 0.6, 0.7))
-    assert b07_transfer.loss_beyond(fallen, 2) == pytest.approx(-0.2)
+    assert b07_transfer.loss_beyond(np.array([0.1, 0.8, 0.6, 0.7]), 2) == pytest.approx(-0.2)
 
 
 def test_prepared_data_sets(monkeypatch, tmp_path):

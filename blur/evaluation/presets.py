@@ -57,8 +57,9 @@ PRESETS: dict[str, Preset] = {
         (
             _plan(resolution=(10, 28)),
             _plan("fashion_mnist", resolution=(28,)),
-            _plan(depth=(4, 10)),
+            _plan(depth=(2, 4, 5, 10)),
             _plan(depth=(1, 4), unroll=(50, 200)),
+            _plan(resolution=(28,), unroll=(50,)),
             _plan(batch_size=(16, 512)),
             _plan(hidden=(32, 128, 512)),
         ),

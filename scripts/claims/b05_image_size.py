@@ -7,6 +7,7 @@ import dataclasses
 from claim import Claim, Finding, main
 from learned_rules import SOURCE, LearningPreset, best_baseline, clearly_above, compare, curve_panels, margin
 
+import blur
 from blur.commands.evaluate import read_learner
 from blur.rules.resize import hidden_of
 
@@ -23,7 +24,7 @@ class Preset(LearningPreset):
 def measure(preset: Preset) -> Finding:
     """Both resolutions; a verdict at the new one, for the number of hidden layers that the genome was trained with."""
     learner = read_learner(preset.genome)
-    trained = {len(hidden) for hidden in hidden_of(learner.rule)}
+    trained = depths_of_training(preset.genome)
     resolutions = tuple(size for size in (preset.resolution, preset.new_resolution) if size is not None)
     groups = compare(preset, [learner], [preset.plan(resolutions=resolutions, depths=preset.depths)])
     checks = []
@@ -34,6 +35,14 @@ def measure(preset: Preset) -> Finding:
         else:
             checks.append(margin(record, best_baseline(group)))
     return Finding(checks, curve_panels(groups, columns=len(preset.depths)))
+
+
+def depths_of_training(genome: str) -> set[int]:
+    """Numbers of hidden layers that a genome was meta-trained with, as its card tells; else that of its rule."""
+    file = blur.load_genome(genome)
+    settings = file.card.get("data", {}).get("settings", [])
+    rules = [setting["rule"]["hidden"] for setting in settings] or hidden_of(file.rule)
+    return {len(hidden) for hidden in rules}
 
 
 CLAIM = Claim(

@@ -6,8 +6,10 @@ import dataclasses
 import os
 from pathlib import Path
 
+import numpy as np
 from claim import Check, Claim, Finding, at_least, main, reported
 from figures import panels
+from jaxtyping import Float
 from learned_rules import (
     SOURCE,
     Group,
@@ -16,9 +18,10 @@ from learned_rules import (
     best_baseline,
     compare,
     curve_of,
+    curves_on_test,
     margin,
+    mean_curve,
     not_below,
-    place,
     score,
     sides,
 )
@@ -26,13 +29,15 @@ from matplotlib.figure import Figure
 
 import blur
 from blur.commands.evaluate import read_learner
-from blur.evaluation.plan import EvaluationPlan
-from blur.evaluation.records import Record
+from blur.evaluation.plan import Condition, EvaluationPlan, Learner
 from blur.plotting import LEARNER_COLOURS, OPTIMIZER_COLOURS, OTHER_COLOUR, literal
 from blur.tasks.array_cache import cached_file
 
 COLLAPSE = 0.02
 """Accuracy that may be lost between the trained horizon and any later step."""
+
+BEYOND = 4
+"""How many times its trained horizon a genome is run to see whether it collapses."""
 
 Images = tuple[str, int | None]
 """A data set and the side of its images; None for their own."""
@@ -63,7 +68,9 @@ def measure(preset: Preset) -> Finding:
     plans = [plan_on(preset, *images) for images in (*preset.data, *there)]
     groups = compare(preset, [learner], plans)
     by_data = [groups[start : start + len(preset.unrolls)] for start in range(0, len(groups), len(preset.unrolls))]
-    checks = [check for on_data in by_data for check in of_data(on_data, learner.name, horizon)]
+    checks = [check for on_data in by_data for check in of_data(on_data, learner.name)]
+    if horizon is not None:
+        checks += [beyond(preset, learner, on_data[0][learner.name].condition, horizon) for on_data in by_data]
     absent = [name for name, _ in preset.optional_data if name not in [found for found, _ in there]]
     checks += [reported(f"{name}: left out", "not prepared here") for name in absent]
     return Finding(checks, draw(by_data, learner.name, horizon))
@@ -74,25 +81,22 @@ def plan_on(preset: Preset, task: str, resolution: int | None) -> EvaluationPlan
     return preset.plan(tasks=(task,), resolutions=sides(resolution), unrolls=preset.unrolls)
 
 
-def of_data(groups: list[Group], name: str, horizon: int | None) -> list[Check]:
+def of_data(groups: list[Group], name: str) -> list[Check]:
     """All unroll lengths on one data set, the shortest first."""
-    checks = not_below(groups[0], name)
-    checks += [margin(group[name], best_baseline(group)) for group in groups[1:]]
-    longest = max((group[name] for group in groups), key=lambda record: record.unroll)
-    if horizon is not None and horizon < longest.unroll:
-        checks.append(
-            at_least(
-                f"{place(longest)}: lowest accuracy after the trained {horizon} steps − that at {horizon} steps",
-                loss_beyond(longest, horizon),
-                -COLLAPSE,
-            )
-        )
-    return checks
+    return not_below(groups[0], name) + [margin(group[name], best_baseline(group)) for group in groups[1:]]
 
 
-def loss_beyond(record: Record, horizon: int) -> float:
+def beyond(preset: Preset, learner: Learner, condition: Condition, horizon: int) -> Check:
+    """Expects that accuracy falls by at most `COLLAPSE` after the trained horizon."""
+    condition = condition._replace(unroll=BEYOND * horizon)
+    (curves,) = curves_on_test(preset, learner.rule, [learner.genome], condition, preset.episodes)
+    place = f"{condition.network_and_data}, T={condition.unroll}"
+    name = f"{place}: lowest accuracy after the trained {horizon} steps − that at {horizon}"
+    return at_least(name, loss_beyond(mean_curve(curves), horizon), -COLLAPSE)
+
+
+def loss_beyond(curve: Float[np.ndarray, "steps"], horizon: int) -> float:
     """How far accuracy falls, at its lowest, after a step."""
-    curve = curve_of(record)
     return float(curve[horizon:].min() - curve[horizon - 1])
 
 

@@ -35,10 +35,10 @@ def test_presets_are_these_conditions(name, tests):
 
 def test_the_zoo_varies_every_axis():
     found = conditions("zoo")
-    assert len(found) == 14
+    assert len(found) == 17
     assert {condition.unroll for condition in found} == {10, 50, 200}
     assert {condition.batch_size for condition in found} == {16, 128, 512}
-    assert {len(condition.hidden) for condition in found} == {1, 4, 10}
+    assert {len(condition.hidden) for condition in found} == {1, 2, 4, 5, 10}
     assert {condition.hidden[0] for condition in found} == {32, 64, 128, 512}
     assert {(condition.task, condition.resolution) for condition in found} == {
         ("mnist", 10),
