@@ -178,7 +178,9 @@ def versus(learner: dict[str, Any], baseline: dict[str, Any]) -> str:
 def condition(record: dict[str, Any]) -> str:
     """The condition in a few words."""
     size = "" if record["resolution"] is None else f" {record['resolution']}×{record['resolution']}"
-    return f"{record['task']}{size}, hidden {'-'.join(map(str, record['hidden']))}, T={record['unroll']}"
+    widths = list(map(str, record["hidden"]))
+    hidden = f"{len(widths)}×{widths[0]}" if len(widths) > 3 and len(set(widths)) == 1 else "-".join(widths)
+    return f"{record['task']}{size}, hidden {hidden}, T={record['unroll']}"
 
 
 def score(record: dict[str, Any]) -> float:
