@@ -175,7 +175,10 @@ def predict_in_context(
     Raises:
       ValueError: arrays that do not fit each other or the rule, are empty, masked or not finite; `steps` is not a whole
         number of at least 1; or a prediction is not finite.
+      TypeError: `rule` is not an update rule.
     """
+    if not isinstance(rule, UpdateRule):
+        raise TypeError(f"rule is a {type(rule).__name__}; expected an update rule, such as load_genome(…).rule")
     check_steps(steps)
     dtype = jnp.result_type(float, *jax.tree.leaves(genome))
     context = _context(rule, inputs, targets, weight, dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -283,3 +284,10 @@ def test_divergence_is_an_error() -> None:
     genome = {**GENOME, "learning_rate": jnp.asarray(jnp.inf)}
     with pytest.raises(ValueError, match="training diverged within 5 inner steps"):
         train(OptaxMLP(), genome, inputs, classes, unroll=5)
+
+
+def test_predicting_in_context_wants_a_rule():
+    context = np.ones((2, 1)), np.ones(2), np.ones((1, 1))
+    unchecked = inspect.unwrap(predict_in_context)  # by the types of its signature, which tests check
+    with pytest.raises(TypeError, match=r"rule is a str; expected an update rule, such as load_genome\(…\)\.rule"):
+        unchecked("linear_attention_5", {}, *context, steps=1)

@@ -61,9 +61,12 @@ def gd_plus_plus(rule: LinearAttention, step_size: StepSizes, shrinkage: StepSiz
       shrinkage: γ.
 
     Raises:
-      ValueError: `key_size` is less than the tokens' width, or there are several η or γ but not one for each layer.
+      ValueError: `key_size` is less than the tokens' width, there are several η or γ but not one for each layer, or the
+        rule changes targets only.
     """
     _check_per_layer(rule, step_size=step_size, shrinkage=shrinkage)
+    if rule.targets_only:
+        raise ValueError("GD++ changes the inputs too, but the rule has targets_only=True; expected targets_only=False")
     dtype = jnp.result_type(float, step_size, shrinkage)
     sign = jnp.concatenate([jnp.ones(rule.inputs, dtype), -jnp.ones(rule.outputs, dtype)])
     genome = _genome(rule, jnp.diag(sign), -jnp.asarray(shrinkage), step_size)

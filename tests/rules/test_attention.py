@@ -322,6 +322,8 @@ def test_constructions_that_do_not_fit_are_refused():
         gradient_descent(LinearAttention(3, layers=3), jnp.ones(2))
     with pytest.raises(ValueError, match=r"shrinkage has shape \(2,\), but .* layers=None; expected shape \(\)"):
         gd_plus_plus(LinearAttention(3), 0.1, jnp.ones(2))
+    with pytest.raises(ValueError, match="targets_only=True; expected targets_only=False"):
+        gd_plus_plus(LinearAttention(3, targets_only=True), 0.1, 0.1)
 
 
 def test_genomes_go_through_files(tmp_path):
