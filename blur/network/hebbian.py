@@ -87,15 +87,11 @@ class Hebbian(LayerwisePhase):
             weight = weight * self.reference_batch / jnp.maximum(jnp.sum(weight), jnp.finfo(weight.dtype).tiny)
         genomes = self.layer_genomes(genome, state)
         lower, upper = getattr(state, self.lower)[:-1], state.neurons[1:]
-        changes: list[Synapse] = []
-        targets = []
-        for layer_genome, below, above, synapse in zip(genomes, lower, upper, state.synapses, strict=True):
-            bias_scale = 1.0 if changes else max(1.0, self._scale(below))
-            change, target = self._propose(layer_genome, below, above, synapse, weight, bias_scale)
-            changes.append(change)
-            targets.append(target)
+        bias_scales = (max(1.0, self._scale(lower[0])), *[1.0] * (len(genomes) - 1))
+        layers = zip(genomes, lower, upper, state.synapses, bias_scales, strict=True)
+        changes, targets = zip(*(self._propose(*layer, weight) for layer in layers), strict=True)
         update = tuple(layer_genome["update"] for layer_genome in genomes)
-        return state.replace(change=Change(tuple(changes), tuple(targets), update, weight))
+        return state.replace(change=Change(changes, targets, update, weight))
 
     def _propose(
         self,
@@ -103,8 +99,8 @@ class Hebbian(LayerwisePhase):
         below: Layer,
         above: Layer,
         synapse: Synapse,
-        weight: Float[Array, "batch"],
         bias_scale: float,
+        weight: Float[Array, "batch"],
     ) -> tuple[Synapse, tuple[Array, Array | None]]:
         pre, post = genome["update"] * self._scale(below) * genome["pre"], genome["post"].T
         target = mix(above, post)
