@@ -79,12 +79,6 @@ def test_sgd_is_the_exact_genome(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, file.genome, blur.TwoStateSGD().init_genome(jax.random.key(0)))
 
 
-def test_a_mixture_is_all_combinations():
-    parts = zoo.mixture("mnist", resolutions=(10,), hidden=((8,), (8, 8)), unrolls=(5, 10, 20), weight=0.5)
-    assert len(parts) == 6
-    assert parts[-1] == zoo.Part("mnist", 10, (8, 8), 20, 128, 0.5)
-
-
 @pytest.mark.parametrize("name", zoo.RECIPES)
 def test_every_stage_of_a_recipe_goes_on_from_the_one_before(name):
     recipe = zoo.RECIPES[name]
