@@ -31,6 +31,7 @@ from typing import Any
 
 from blur.benchmark.records import FILE_NAME, read_records
 from blur.benchmark.report import HEADING, TARGET_HEADING, describe, rows, target_rows
+from blur.evaluation.plan import Condition
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent / "claims"))
@@ -137,6 +138,8 @@ def targets(records: list[dict[str, Any]]) -> str:
     for task, resolution, depth, unroll, least in TARGETS:
         place = [task, resolution, [64] * depth, unroll, 128]
         found = {r["learner"]: r for r in records if [r[column] for column in COLUMNS] == place}
+        if not found:
+            raise ValueError(f"nothing was measured with {place}; expected the output of blur evaluate --preset zoo")
         best = found[found[learners[0]]["best_baseline"]]
         goal = score(best) - 0.01 if least is None else least
         words = f"{goal:.3f}" + f" ({best['learner']} − 0.01)" * (least is None)
@@ -177,10 +180,8 @@ def versus(learner: dict[str, Any], baseline: dict[str, Any]) -> str:
 
 def condition(record: dict[str, Any]) -> str:
     """The condition in a few words."""
-    size = "" if record["resolution"] is None else f" {record['resolution']}×{record['resolution']}"
-    widths = list(map(str, record["hidden"]))
-    hidden = f"{len(widths)}×{widths[0]}" if len(widths) > 3 and len(set(widths)) == 1 else "-".join(widths)
-    return f"{record['task']}{size}, hidden {hidden}, T={record['unroll']}"
+    found = Condition(*(record[column] for column in COLUMNS))
+    return f"{found.network_and_data}, T={found.unroll}"
 
 
 def score(record: dict[str, Any]) -> float:
@@ -194,6 +195,8 @@ def figure(record: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     try:
         main(sys.argv[1], *map(Path, sys.argv[2:]))
     except (ValueError, FileNotFoundError) as error:

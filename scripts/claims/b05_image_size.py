@@ -41,8 +41,8 @@ def depths_of_training(genome: str) -> set[int]:
     """Numbers of hidden layers that a genome was meta-trained with, as its card tells; else that of its rule."""
     file = blur.load_genome(genome)
     settings = file.card.get("data", {}).get("settings", [])
-    rules = [setting["rule"]["hidden"] for setting in settings] or hidden_of(file.rule)
-    return {len(hidden) for hidden in rules}
+    networks = [setting["rule"]["hidden"] for setting in settings] or hidden_of(file.rule)
+    return {len(hidden) for hidden in networks}
 
 
 CLAIM = Claim(
