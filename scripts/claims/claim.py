@@ -24,6 +24,8 @@ from rich.table import Table
 from blur.meta.hosts import usable_cores
 from blur.plotting import save_png
 
+INTERRUPTED = "interrupted; the records of finished claims are kept, and so are scores of baselines"
+
 DATA_BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data"
 """Where raw data sets lie beside some checkouts, as `../shared/data`."""
 
@@ -160,7 +162,10 @@ def main(claim: Claim) -> None:
 
 def run(claim: Claim, arguments: argparse.Namespace) -> None:
     """Examines a claim as the options of `parser` say, and ends the process."""
-    sys.exit(0 if examine(claim, **examination(arguments))["ok"] else 1)
+    try:
+        sys.exit(0 if examine(claim, **examination(arguments))["ok"] else 1)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def examination(arguments: argparse.Namespace) -> dict[str, Any]:

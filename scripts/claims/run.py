@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from claim import Check, Claim, examination, examine, keep, parser
+from claim import INTERRUPTED, Check, Claim, examination, examine, keep, parser
 from records import Record
 
 FOLDER = Path(__file__).parent
@@ -66,4 +66,7 @@ def _record(claim: Claim, arguments: dict[str, Any]) -> Record:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
