@@ -19,7 +19,7 @@ def identity(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 def relu_tanh(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """max(tanh z, 0)."""
-    return jax.nn.relu(jnp.tanh(z))
+    return jnp.tanh(jax.nn.relu(z))
 
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from blur.network.activations import find_activation
 from blur.network.dual import Factors, is_dual, refuse_dual, remember
+from blur.network.flat import FlatWeights, side_by_side
 from blur.network.layers import Layer, mix, mixes_after, moments, outer
 from blur.network.layerwise import LayerwisePhase
 from blur.network.synapses import Synapse, Synapses
@@ -107,10 +108,14 @@ class Hebbian(LayerwisePhase):
         bias = None
         if synapse.bias is not None:
             bias_pre = genome["update"] * bias_scale * jnp.sum(genome["pre"], axis=0)
-            bias = bias_pre[:, None] * jnp.sum(weight[:, None] * target, axis=1)
+            total = jnp.einsum("b,dbo->do", weight, above)
+            bias = bias_pre[:, None] * (post[: len(above)].T @ total)
         if is_dual(synapse.forward):
             factors = Factors(below[0], weight[:, None] * mix(above, pre[0] * post))
             return Synapse(factors, bias, None), (target, None)
+        if isinstance(synapse.forward, FlatWeights):
+            factors = side_by_side(weight[:, None] * mix(above, pre[0] * post))
+            return Synapse(FlatWeights(below[0].T @ factors, synapse.forward.states), bias, None), (target, None)
         if synapse.backward is None:
             return Synapse(outer(below, pre, weight, above, post), bias, None), (target, None)
         prefix = "backward_" if self.separate_backward else ""

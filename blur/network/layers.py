@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from blur.inner_loop import KEPT
 from blur.network.dual import DualWeights, dual_product
+from blur.network.flat import FlatWeights, by_state
 
 Layer = Float[Array, "_carried batch _neurons"]
 """Any layer: where several meet in a signature, only their batch is the same."""
@@ -53,7 +54,7 @@ def mix(layer: Float[Array, "carried batch neurons"], transform: Float[Array, "s
 def cross(
     layer: Float[Array, "carried batch sources"],
     transform: Float[Array, "states states"],
-    weights: Float[Array, "synapse_states sources targets"] | DualWeights,
+    weights: Float[Array, "synapse_states sources targets"] | FlatWeights | DualWeights,
 ) -> Float[Array, "states batch targets"]:
     """u_c = Σ_{i,d} a_i^d T[d, c] w_i^c: what arrives through the synapses.
 
@@ -61,12 +62,19 @@ def cross(
     """
     if isinstance(weights, DualWeights):
         return transform[0][:, None, None] * dual_product(layer, weights)
+    if isinstance(weights, FlatWeights):
+        arrived = checkpoint_name(single(layer) @ weights.matrix, KEPT)
+        return transform[0][:, None, None] * by_state(arrived, weights.states)
     if layer.shape[0] == 1:
         alike = jnp.broadcast_to(layer, (weights.shape[0], *layer.shape[1:]))
         return transform[0][:, None, None] * _product("cbi,cio->cbo", alike, weights)
     if weights.shape[0] == 1:
         return _product("cbi,io->cbo", mix(layer, transform), weights[0])
     return _product("cbi,cio->cbo", mix(layer, transform), weights)
+
+
+def single(layer: Layer) -> Float[Array, "batch neurons"]:
+    return layer[0]
 
 
 def cross_back(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from blur.network.dual import empty_dual
+from blur.network.flat import FlatWeights, side_by_side
 from blur.network.noise import normal_noise
 from blur.rule import Batch, Genome, Phase
 from blur.state import State
@@ -69,6 +70,7 @@ class DenseSynapses(Phase):
     separate_backward: bool = True
     bias: bool = True
     symmetric: bool = False
+    flat_input: bool = False
     dual_steps: int | None = None
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
@@ -101,13 +103,16 @@ class DenseSynapses(Phase):
         scale = genome["forward_scale"] * (genome["output_scale"] if last else 1) / math.sqrt(sources + self.bias)
 
         def draw(key: Array, scale: Array, *shape: int) -> Array:
-            return (scale * normal_noise(key, (self.states, *shape), dtype)).astype(dtype)
+            shape = (self.states, *shape)
+            return (scale * normal_noise(key, (math.prod(shape),), dtype)).astype(dtype).reshape(shape)
 
         bias = draw(bias_key, scale, targets) if self.bias else None
         if index == 0 and self.dual_steps is not None:
             start = normal_noise(forward_key, (self.states, sources, targets), dtype)
             return Synapse(empty_dual(start, scale, self.dual_steps, batch), bias, None)
         forward = draw(forward_key, scale, sources, targets)
+        if index == 0 and self.flat_input:
+            return Synapse(FlatWeights(side_by_side(forward), self.states), bias, None)
         if not self.separate_backward or index == 0:
             return Synapse(forward, bias, None)
         backward_scale = genome["backward_scale"] / math.sqrt(targets)

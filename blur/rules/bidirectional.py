@@ -114,6 +114,7 @@ class Bidirectional(ChainRule):
                 states=self.states,
                 separate_backward=separate,
                 symmetric=self.symmetric,
+                flat_input=True,
                 dual_steps=self.dual_steps,
             ),
             input=PresentInput(),
