@@ -8,39 +8,51 @@ from typing import Any
 
 import jax
 
-FORWARD_ONLY = {"xla_cpu_experimental_ynn_fusion_type": ""}
+Options = dict[str, str]
+
+ALWAYS: Options = {"xla_cpu_prefer_vector_width": "512"}
+"""Vectors as wide as registers may be: LLVM's 256 bits are a precaution for processors that slowed down with more."""
+
+FORWARD_ONLY: Options = {"xla_cpu_experimental_ynn_fusion_type": ""}
 """Without the YNNPACK kernels of CPUs: they multiply the many small matrices of a forward pass on one thread, and
 several devices wait for one another in them. Gradients are faster with them."""
 
 
-class ForwardOnly:
-    """`jax.jit` of a program without a gradient; importing it touches no device, the first call does.
+class Program:
+    """`jax.jit` with the options that suit what is compiled; importing it touches no device, the first call does.
 
     Args:
       function: what is compiled.
+      gradient: whether it computes one.
       **options: those of `jax.jit`.
     """
 
-    def __init__(self, function: Callable[..., Any], **options: Any):
-        self._function, self._options = function, options
+    def __init__(self, function: Callable[..., Any], *, gradient: bool, **options: Any):
+        self._function, self._gradient, self._options = function, gradient, options
         functools.update_wrapper(self, function)
 
     @functools.cached_property
     def jitted(self) -> Any:
         """What `jax.jit` returns."""
-        return jax.jit(self._function, compiler_options=_known(FORWARD_ONLY), **self._options)
+        wanted = ALWAYS if self._gradient else ALWAYS | FORWARD_ONLY
+        return jax.jit(self._function, compiler_options=known(wanted), **self._options)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Runs it."""
         return self.jitted(*arguments, **named)
 
 
-def _known(options: dict[str, str]) -> dict[str, str]:
-    """The options, or none on accelerators and where this XLA does not know them."""
+def known(options: Options) -> Options:
+    """Those options that this XLA knows; none on accelerators."""
     if jax.default_backend() != "cpu":
         return {}
+    return {name: value for name, value in options.items() if _knows(name, value)}
+
+
+@functools.cache
+def _knows(name: str, value: str) -> bool:
     try:
-        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+        jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
     except (ValueError, RuntimeError):
-        return {}
-    return options
+        return False
+    return True

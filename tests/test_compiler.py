@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from blur import compiler
-from blur.compiler import ForwardOnly
+from blur.compiler import Program
 
 
 def product(a, *, times):
@@ -15,12 +15,14 @@ def product(a, *, times):
 
 def test_a_program_without_gradient_computes_the_same():
     a = jax.random.normal(jax.random.key(0), (20, 20))
-    program = ForwardOnly(product, static_argnames="times")
+    program = Program(product, gradient=False, static_argnames="times")
     np.testing.assert_allclose(program(a, times=3), product(a, times=3), rtol=1e-5, atol=1e-5)
     assert program.__doc__ == product.__doc__
     assert program.jitted is program.jitted
 
 
 def test_options_that_xla_does_not_know_are_left_out(monkeypatch):
-    monkeypatch.setattr(compiler, "FORWARD_ONLY", {"xla_cpu_no_such_option": "1"})
-    assert ForwardOnly(lambda a: a + 1)(jnp.ones(())) == 2
+    unknown = {"xla_cpu_no_such_option": "1"}
+    monkeypatch.setattr(compiler, "FORWARD_ONLY", unknown)
+    assert Program(lambda a: a + 1, gradient=False)(jnp.ones(())) == 2
+    assert compiler.known(compiler.ALWAYS | unknown) == compiler.ALWAYS

@@ -13,7 +13,7 @@ from jaxtyping import Array, Key
 from blur.benchmark.measure import Contestant, contestant
 from blur.benchmark.naive import naive_loss
 from blur.benchmark.workloads import Mode, Workload, random_episode
-from blur.compiler import ForwardOnly
+from blur.compiler import Program
 from blur.inner_loop import episode_loss
 from blur.mapping import Mapping, mapped
 from blur.meta import Setting
@@ -145,7 +145,7 @@ def _compiled(function: Callable[..., Any], rule: UpdateRule, case: Case) -> Con
 
 def _jit(case: Case) -> Callable[..., Any]:
     """How meta-training compiles such a program."""
-    return jax.jit if case.mode == "gradient" else lambda function: ForwardOnly(function).jitted
+    return lambda function: Program(function, gradient=case.mode == "gradient").jitted
 
 
 def _arguments(rule: UpdateRule, case: Case) -> tuple[Any, Array, Episode]:

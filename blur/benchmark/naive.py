@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from blur.benchmark.workloads import Workload
+from blur.network.flat import FlatWeights
 from blur.network.normalisation import EPSILON
 from blur.network.synapses import Synapse
 from blur.rule import Batch, Episode, Genome, as_arrays, batch_spec
@@ -49,9 +50,10 @@ def naive_loss(workload: Workload, genome: Genome, key: Key[Array, ""], episode:
 
 def square(synapse: Synapse) -> Square:
     """The square array of a synapse layer: the only place that knows how the engine stores its synapses."""
-    states, sources, targets = synapse.forward.shape
-    whole = jnp.zeros((sources + 1 + targets, sources + 1 + targets, states), synapse.forward.dtype)
-    whole = whole.at[:sources, sources + 1 :].set(jnp.moveaxis(synapse.forward, 0, -1))
+    forward = synapse.forward.dense() if isinstance(synapse.forward, FlatWeights) else synapse.forward
+    states, sources, targets = forward.shape
+    whole = jnp.zeros((sources + 1 + targets, sources + 1 + targets, states), forward.dtype)
+    whole = whole.at[:sources, sources + 1 :].set(jnp.moveaxis(forward, 0, -1))
     if synapse.bias is not None:
         whole = whole.at[sources, sources + 1 :].set(synapse.bias.T)
     if synapse.backward is None:  # into the inputs, which hear nothing

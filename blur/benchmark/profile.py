@@ -19,6 +19,7 @@ import jax
 from jaxtyping import Array, Float, Key, PyTree
 
 from blur.benchmark.workloads import Mode, Workload, random_episode
+from blur.compiler import Program
 from blur.inner_loop import episode_loss
 from blur.rule import Batch, Chain, ChainRule, Genome, UpdateRule
 
@@ -125,7 +126,8 @@ def profile(workload: Workload, mode: Mode) -> Profile:
         return episode_loss(rule, genome, key, episode, workload.loss, remat=mode == "gradient")[0]
 
     arguments = (rule.init_genome(jax.random.key(1)), jax.random.key(2), random_episode(workload, jax.random.key(0)))
-    compiled = jax.jit(jax.grad(loss) if mode == "gradient" else loss).lower(*arguments).compile()
+    program = Program(jax.grad(loss) if mode == "gradient" else loss, gradient=mode == "gradient")
+    compiled = program.jitted.lower(*arguments).compile()
     jax.block_until_ready(compiled(*arguments))
     intervals, seconds = trace(compiled, arguments)
     return summarise(intervals, seconds, instructions(compiled.as_text() or ""), scope_names(workload.rule))

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Int, Key, PyTree
 
-from blur.compiler import ForwardOnly
+from blur.compiler import Program
 from blur.mapping import Mapping, mapped
 from blur.meta.devices import agreed, gathered, share, spread
 from blur.meta.objective import Metrics
@@ -56,8 +56,8 @@ def run_chunk(
 
 
 STATIC = ("outer", "mapping", "mesh")
-run_gradient_chunk = jax.jit(run_chunk, static_argnames=STATIC)
-run_forward_chunk = ForwardOnly(run_chunk, static_argnames=STATIC)
+run_gradient_chunk = Program(run_chunk, gradient=True, static_argnames=STATIC)
+run_forward_chunk = Program(run_chunk, gradient=False, static_argnames=STATIC)
 
 
 def compiled_chunk(outer: Outer) -> Callable[..., tuple[PyTree, PyTree, Metrics]]:

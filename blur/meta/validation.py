@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Key, PyTree
 
-from blur.compiler import ForwardOnly
+from blur.compiler import Program
 from blur.meta.devices import here, spread, validation_mesh
 from blur.meta.objective import Objective, average, finite_episodes, population_scores
 from blur.meta.outer import Outer
@@ -46,7 +46,7 @@ def nothing_kept(genome: Genome) -> Kept:
     return Kept(genome, jnp.asarray(jnp.inf), jnp.asarray(jnp.nan), jnp.asarray(0), jnp.asarray(0))
 
 
-@functools.partial(ForwardOnly, static_argnames=("objective", "mesh"))
+@functools.partial(Program, gradient=False, static_argnames=("objective", "mesh"))
 def validate(
     objective: Objective, setting: Setting, genomes: Genome, key: Key[Array, ""], mesh: Mesh | None = None
 ) -> tuple[Float[Array, "genomes"], Float[Array, "genomes"]]:

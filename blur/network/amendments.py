@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from blur.network.dual import is_factors, refuse_dual, scaled
+from blur.network.dual import is_factors, need_arrays, scaled
 from blur.network.synapses import Synapse
 from blur.rule import Batch, Genome, Phase
 from blur.state import State
@@ -45,7 +45,7 @@ class TieStates(Phase):
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Amends `change`."""
-        refuse_dual(state.synapses, "tying states")
+        need_arrays(state.synapses, "tying states")
         return amend(state, *map(tie_states, state.change.synapses))
 
 
@@ -72,7 +72,7 @@ class Oja(Phase):
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Amends `change`."""
-        refuse_dual(state.synapses, "Oja's decay")
+        need_arrays(state.synapses, "Oja's decay")
         strength = self.strength * (jnp.abs(genome["multiplier"]) if self.learned else 1.0)
         return amend(
             state,

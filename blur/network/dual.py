@@ -16,17 +16,23 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from blur.network.flat import FlatWeights, by_state, is_flat
+
 
 class Factors(NamedTuple):
     """A change of synapses as an outer product that is not carried out.
 
     Attributes:
       inputs: x, `[batch, I]`.
-      post: p, `[c, batch, O]`; η̃ and the examples' weights are in it.
+      post: p, `[batch, c·O]`; η̃ and the examples' weights are in it.
     """
 
     inputs: Float[Array, "batch inputs"]
-    post: Float[Array, "states batch outputs"]
+    post: Float[Array, "batch states_outputs"]
+
+    def outer(self) -> Float[Array, "inputs states_outputs"]:
+        """xᵀ p, carried out."""
+        return self.inputs.T @ self.post
 
 
 def is_factors(node: Any) -> bool:
@@ -45,56 +51,51 @@ class DualWeights:
     """Synapses `[c, I, O]` of a layer that carries one state, in dual form; it has room for S steps.
 
     Attributes:
-      start: w_0 but for its scale, `[c, I, O]`: the same for all genomes.
+      start: w_0 but for its scale: the same for all genomes.
       scale: f̃ᵗ times the scale of w_0; NaN once there is no more room.
       inputs: x_s, `[S, batch, I]`.
-      factors: p_s, `[S, batch, c, O]`.
+      factors: p_s, `[S, batch, c·O]`.
       decays: f̃^(t−1−s), `[S]`; 0 where nothing is stored yet.
       count: t.
     """
 
-    start: Float[Array, "states inputs outputs"]
+    start: FlatWeights
     scale: Float[Array, ""]
     inputs: Float[Array, "steps batch inputs"]
-    factors: Float[Array, "steps batch states outputs"]
+    factors: Float[Array, "steps batch states_outputs"]
     decays: Float[Array, "steps"]
     count: Int[Array, ""]
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[int, int, int]:
         """That of the synapses it stands for, `(c, I, O)`."""
         return self.start.shape
 
+    def heard_by(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch states_outputs"]:
+        """x w_t, `[batch, c·O]`: the first 2ⁿ ≥ t stored steps are attended to."""
+        rooms = _rooms(len(self.decays))
+        room = jnp.searchsorted(jnp.array(rooms), jnp.minimum(self.count, rooms[-1]))
+        learned = jax.lax.switch(room, [_attend(size) for size in rooms], x, self)
+        return self.scale * self.start.heard_by(x) + learned
 
-def empty_dual(start: Float[Array, "states inputs outputs"], scale: Array, steps: int, batch: int) -> DualWeights:
+    def dense(self) -> Float[Array, "states inputs outputs"]:
+        """w_t itself."""
+        learned = jnp.einsum("s,sbi,sbn->in", self.decays, self.inputs, self.factors)
+        return by_state(self.scale * self.start.matrix + learned, self.start.states)
+
+
+def empty_dual(start: FlatWeights, scale: Array, steps: int, batch: int) -> DualWeights:
     """scale · start, with room for `steps` changes."""
-    states, inputs, outputs = start.shape
+    inputs, columns = start.matrix.shape
+    dtype = start.matrix.dtype
     return DualWeights(
         start,
-        jnp.asarray(scale, start.dtype),
-        jnp.zeros((steps, batch, inputs), start.dtype),
-        jnp.zeros((steps, batch, states, outputs), start.dtype),
-        jnp.zeros(steps, start.dtype),
+        jnp.asarray(scale, dtype),
+        jnp.zeros((steps, batch, inputs), dtype),
+        jnp.zeros((steps, batch, columns), dtype),
+        jnp.zeros(steps, dtype),
         jnp.zeros((), jnp.int32),
     )
-
-
-def dual_product(
-    layer: Float[Array, "carried batch inputs"], weights: DualWeights
-) -> Float[Array, "states batch outputs"]:
-    """x w_t, `[c, batch, O]`: the first 2ⁿ ≥ t stored steps are attended to.
-
-    Raises:
-      ValueError: the layer carries more than one state.
-    """
-    if len(layer) != 1:
-        raise ValueError(f"the input carries {len(layer)} states; the dual form is for one: use dual_steps=None")
-    x = layer[0]
-    alike = jnp.broadcast_to(x, (weights.shape[0], *x.shape))
-    product = weights.scale * jnp.einsum("cbi,cio->cbo", alike, weights.start)
-    rooms = _rooms(len(weights.decays))
-    room = jnp.searchsorted(jnp.array(rooms), jnp.minimum(weights.count, rooms[-1]))
-    return product + jax.lax.switch(room, [_attend(size) for size in rooms], x, weights)
 
 
 def _rooms(steps: int) -> list[int]:
@@ -106,12 +107,9 @@ def _attend(size: int) -> Any:
     """Σ_s decay_s (x x_sᵀ) p_s over the first `size` steps."""
 
     def attend(x: Array, weights: DualWeights) -> Array:
-        states, _, outputs = weights.shape
-        keys = weights.inputs[:size].reshape(-1, x.shape[1])
-        values = weights.factors[:size].reshape(-1, states * outputs)
+        keys, values = (a[:size].reshape(-1, a.shape[-1]) for a in (weights.inputs, weights.factors))
         decays = jnp.repeat(weights.decays[:size], weights.inputs.shape[1])
-        found = (decays * (x @ keys.T)) @ values
-        return jnp.moveaxis(found.reshape(-1, states, outputs), 1, 0)
+        return (decays * (x @ keys.T)) @ values
 
     return attend
 
@@ -131,16 +129,10 @@ def remember(weights: DualWeights, keep: Float[Array, ""], change: Factors) -> D
         weights.start,
         jnp.where(at < room, keep * weights.scale, jnp.nan),
         weights.inputs.at[at].set(change.inputs),
-        weights.factors.at[at].set(jnp.moveaxis(change.post, 0, 1)),
+        weights.factors.at[at].set(change.post),
         (keep * weights.decays).at[at].set(1),
         at + 1,
     )
-
-
-def dense(weights: DualWeights) -> Float[Array, "states inputs outputs"]:
-    """w_t itself."""
-    learned = jnp.einsum("s,sbi,sbco->cio", weights.decays, weights.inputs, weights.factors)
-    return weights.scale * weights.start + learned
 
 
 def is_dual(weights: Any) -> bool:
@@ -152,6 +144,13 @@ def refuse_dual(synapses: Any, what: str) -> None:
     """Raises ValueError if synapses are stored in dual form, which `what` would make inexact."""
     if any(map(is_dual, jax.tree.leaves(synapses, is_leaf=is_dual))):
         raise ValueError(f"{what} changes synapses in a way that has no dual form; use dual_steps=None")
+
+
+def need_arrays(synapses: Any, what: str) -> None:
+    """Raises ValueError if synapses are not stored as arrays `[c, I, O]`, which `what` reads state by state."""
+    refuse_dual(synapses, what)
+    if any(map(is_flat, jax.tree.leaves(synapses, is_leaf=is_flat))):
+        raise ValueError(f"{what} needs synapses as arrays, but the input's are one matrix; use flat_input=False")
 
 
 class Operations(NamedTuple):

@@ -1,8 +1,12 @@
-"""Synapses of a layer that carries one state, as one matrix: all their states cross in a single product."""
+"""Synapses of a layer that carries one state, as one matrix, so that one product serves all their states.
+
+Products of large matrices are faster than several of their parts, and nothing has to be copied once for each state.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +23,7 @@ class FlatWeights:
       states: c.
     """
 
-    matrix: Float[Array, "inputs states_outputs"]
+    matrix: Any
     states: int = dataclasses.field(metadata={"static": True})
 
     @property
@@ -28,14 +32,24 @@ class FlatWeights:
         inputs, columns = self.matrix.shape
         return self.states, inputs, columns // self.states
 
+    def heard_by(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch states_outputs"]:
+        """x w, `[batch, c·O]`."""
+        return x @ self.matrix
+
     def dense(self) -> Float[Array, "states inputs outputs"]:
         """w itself."""
         return by_state(self.matrix, self.states)
 
 
-def side_by_side(layer: Float[Array, "states rows columns"]) -> Float[Array, "rows states_columns"]:
-    """`[c, R, C]` as `[R, c·C]`."""
-    return jnp.moveaxis(layer, 0, 1).reshape(layer.shape[1], -1)
+def flat(weights: Float[Array, "states inputs outputs"]) -> FlatWeights:
+    """Synapses `[c, I, O]` as one matrix."""
+    states, inputs, _ = weights.shape
+    return FlatWeights(jnp.moveaxis(weights, 0, 1).reshape(inputs, -1), states)
+
+
+def is_flat(weights: Any) -> bool:
+    """Whether these are synapses stored as one matrix."""
+    return isinstance(weights, FlatWeights)
 
 
 def by_state(matrix: Float[Array, "rows states_columns"], states: int) -> Float[Array, "states rows columns"]:

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float, Key
 
 from blur.network.activations import find_activation
 from blur.network.dual import Factors, is_dual, refuse_dual, remember
-from blur.network.flat import FlatWeights, side_by_side
-from blur.network.layers import Layer, mix, mixes_after, moments, outer
+from blur.network.flat import FlatWeights, is_flat
+from blur.network.layers import Layer, mix, mix_side_by_side, mixes_after, moments, outer
 from blur.network.layerwise import LayerwisePhase
 from blur.network.synapses import Synapse, Synapses
 from blur.rule import Batch, Genome
@@ -105,17 +105,15 @@ class Hebbian(LayerwisePhase):
     ) -> tuple[Synapse, tuple[Array, Array | None]]:
         pre, post = genome["update"] * self._scale(below) * genome["pre"], genome["post"].T
         target = mix(above, post)
+        weighted = weight[:, None] * above
         bias = None
         if synapse.bias is not None:
             bias_pre = genome["update"] * bias_scale * jnp.sum(genome["pre"], axis=0)
-            total = jnp.einsum("b,dbo->do", weight, above)
-            bias = bias_pre[:, None] * (post[: len(above)].T @ total)
-        if is_dual(synapse.forward):
-            factors = Factors(below[0], weight[:, None] * mix(above, pre[0] * post))
-            return Synapse(factors, bias, None), (target, None)
-        if isinstance(synapse.forward, FlatWeights):
-            factors = side_by_side(weight[:, None] * mix(above, pre[0] * post))
-            return Synapse(FlatWeights(below[0].T @ factors, synapse.forward.states), bias, None), (target, None)
+            bias = bias_pre[:, None] * (post[: len(above)].T @ jnp.sum(weighted, axis=1))
+        if is_dual(synapse.forward) or is_flat(synapse.forward):
+            factors = Factors(below[0], mix_side_by_side(weighted, pre[0] * post))
+            change = factors if is_dual(synapse.forward) else FlatWeights(factors.outer(), synapse.forward.states)
+            return Synapse(change, bias, None), (target, None)
         if synapse.backward is None:
             return Synapse(outer(below, pre, weight, above, post), bias, None), (target, None)
         prefix = "backward_" if self.separate_backward else ""
@@ -123,7 +121,7 @@ class Hebbian(LayerwisePhase):
         back_post = genome[prefix + "post"].T
         back_target = mix(below, back_post)
         if mixes_after(below, above, states=pre.shape[1]):
-            found = moments(below, weight[:, None] * above)
+            found = moments(below, weighted)
             e, d = found.shape[:2]
             forward = jnp.einsum("ec,dc,edoi->cio", pre[:e], post[:d], found)
             backward = jnp.einsum("dc,ec,edoi->coi", back_pre[:d], back_post[:e], found)

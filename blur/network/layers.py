@@ -14,7 +14,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from blur.inner_loop import KEPT
-from blur.network.dual import DualWeights, dual_product
+from blur.network.dual import DualWeights
 from blur.network.flat import FlatWeights, by_state
 
 Layer = Float[Array, "_carried batch _neurons"]
@@ -43,12 +43,38 @@ def _mix_backward(residuals: tuple[Array, Array], slope: Array) -> tuple[Array, 
 _mix.defvjp(_mix_forward, _mix_backward)
 
 
+@jax.custom_vjp
+def _mix_in_rows(layer: Array, transform: Array) -> Array:
+    def mixed(column: Array) -> Array:
+        return functools.reduce(jnp.add, (column[d] * layer[d] for d in range(layer.shape[0])))
+
+    return jnp.stack([mixed(column) for column in transform.T], axis=1)
+
+
+def _mix_in_rows_forward(layer: Array, transform: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _mix_in_rows(layer, transform), (layer, transform)
+
+
+def _mix_in_rows_backward(residuals: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
+    return _mix_backward(residuals, jnp.stack(jnp.unstack(slope, axis=1)))
+
+
+_mix_in_rows.defvjp(_mix_in_rows_forward, _mix_in_rows_backward)
+
+
 def mix(layer: Float[Array, "carried batch neurons"], transform: Float[Array, "states mixed"]) -> Float[Array, "..."]:
     """m_c = Σ_d T[d, c] a_d: the states of each neuron mixed, `[mixed, batch, neurons]`.
 
     Multiply-adds in one pass; gradients as matrix products, which on CPUs are faster there. Reverse mode only.
     """
     return _mix(layer, transform[: layer.shape[0]])
+
+
+def mix_side_by_side(
+    layer: Float[Array, "carried batch neurons"], transform: Float[Array, "states mixed"]
+) -> Float[Array, "batch mixed_neurons"]:
+    """The same in rows, state after state: `[batch, mixed · neurons]`, as `FlatWeights` stores them."""
+    return _mix_in_rows(layer, transform[: layer.shape[0]]).reshape(layer.shape[1], -1)
 
 
 def cross(
@@ -59,22 +85,21 @@ def cross(
     """u_c = Σ_{i,d} a_i^d T[d, c] w_i^c: what arrives through the synapses.
 
     One synapse state serves all neuron states. The single state of a layer is mixed where it arrives.
+
+    Raises:
+      ValueError: the layer carries several states, but the synapses are stored for one.
     """
-    if isinstance(weights, DualWeights):
-        return transform[0][:, None, None] * dual_product(layer, weights)
-    if isinstance(weights, FlatWeights):
-        arrived = checkpoint_name(single(layer) @ weights.matrix, KEPT)
-        return transform[0][:, None, None] * by_state(arrived, weights.states)
+    if isinstance(weights, FlatWeights | DualWeights):
+        if len(layer) != 1:
+            raise ValueError(f"the input carries {len(layer)} states, but its synapses are stored for one")
+        arriving = by_state(weights.heard_by(layer[0]), weights.shape[0])
+        return transform[0][:, None, None] * checkpoint_name(arriving, KEPT)
     if layer.shape[0] == 1:
         alike = jnp.broadcast_to(layer, (weights.shape[0], *layer.shape[1:]))
         return transform[0][:, None, None] * _product("cbi,cio->cbo", alike, weights)
     if weights.shape[0] == 1:
         return _product("cbi,io->cbo", mix(layer, transform), weights[0])
     return _product("cbi,cio->cbo", mix(layer, transform), weights)
-
-
-def single(layer: Layer) -> Float[Array, "batch neurons"]:
-    return layer[0]
 
 
 def cross_back(
@@ -113,7 +138,7 @@ def moments(
     """R_ij^{ed} = Σ_batch a_i^e a_j^d, before any mixing: every Hebbian sum of the two layers is linear in it."""
     flat = jnp.moveaxis(post, 0, 1).reshape(post.shape[1], -1)
     alike = jnp.broadcast_to(flat, (pre.shape[0], *flat.shape))
-    found = jnp.einsum("ebn,ebi->eni", alike, pre)
+    found = checkpoint_name(jnp.einsum("ebn,ebi->eni", alike, pre), KEPT)
     return found.reshape(pre.shape[0], post.shape[0], post.shape[2], pre.shape[2])
 
 

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
 
-def normal_noise(key: Key[Array, ""], shape: tuple[int, ...], dtype=jnp.float32) -> Float[Array, "..."]:
+def normal_noise(key: Key[Array, ""], count: int, dtype=jnp.float32) -> Float[Array, "count"]:
     """N(0, 1), √2 erf⁻¹(u) of numbers u in (−1, 1) that have 23 bits: up to 5.3 standard deviations.
 
     The bits of number i are h(h(i ⊕ k₁) ⊕ k₂), where k₁ and k₂ are drawn from the key and h is a bijective hash of 32
     bits, which costs less than threefry's. (Uniform noise is cheaper still, but more random genomes die of it.)
     """
     first, second = jax.random.bits(key, (2,), jnp.uint32)
-    counter = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
+    counter = jax.lax.iota(jnp.uint32, count)
     bits = hash_bits(hash_bits(counter ^ first) ^ second) >> 9
     u = (jax.lax.bitcast_convert_type(bits, jnp.int32).astype(dtype) + 0.5) * 2.0**-22 - 1
     return math.sqrt(2) * jax.lax.erf_inv(u)

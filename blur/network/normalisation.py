@@ -11,7 +11,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Key
 
 from blur.inner_loop import KEPT
-from blur.network.dual import refuse_dual
+from blur.network.dual import need_arrays
 from blur.network.synapses import Synapse
 from blur.rule import Batch, Genome, Phase
 from blur.state import State
@@ -110,7 +110,7 @@ class SynapseNormalisation:
 
     def __call__(self, genome: Genome, synapse: Synapse) -> Synapse:
         """The normalised synapses."""
-        refuse_dual(synapse, "normalisation of synapses")
+        need_arrays(synapse, "normalisation of synapses")
         factor = genome["rescale_to"] if self.rescale else 1.0
         squared = jnp.sum(synapse.forward**2, axis=1)
         if synapse.bias is not None:

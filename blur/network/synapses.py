@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from blur.network.dual import empty_dual
-from blur.network.flat import FlatWeights, side_by_side
+from blur.network.flat import flat
 from blur.network.noise import normal_noise
 from blur.rule import Batch, Genome, Phase
 from blur.state import State
@@ -22,7 +22,8 @@ class Synapse(NamedTuple):
     """The synapses between layer ℓ (I neurons) and layer ℓ+1 (O neurons), each with `c` states.
 
     Attributes:
-      forward: w, `[c, I, O]`, or `DualWeights`: the same in dual form. In a change, `[c, I, O]` or `Factors`.
+      forward: w, `[c, I, O]`; or the same as `FlatWeights` or `DualWeights`. In a change, `[c, I, O]`, `FlatWeights` or
+        `Factors`.
       bias: the synapses of the bias neuron (1 in every state), `[c, O]`; None without bias.
       backward: v, `[c, O, I]`; None where it is the transpose of `forward`, or never read (into the input layer).
     """
@@ -61,6 +62,8 @@ class DenseSynapses(Phase):
       separate_backward: whether backward synapses are their own, not the transpose of the forward ones.
       bias: whether each layer hears a bias neuron.
       symmetric: whether separate backward synapses start near transposes of the forward ones.
+      flat_input: store the forward synapses of the input as one matrix (`blur.network.flat`): faster, but only for
+        phases that know this form, `Forward`, `Hebbian`, `Decay` and `ApplyChange`.
       dual_steps: store the forward synapses of the input in dual form (`blur.network.dual`), with room for this many
         inner steps; None to store them as they are.
     """
@@ -102,17 +105,17 @@ class DenseSynapses(Phase):
         forward_key, bias_key, backward_key = jax.random.split(key, 3)
         scale = genome["forward_scale"] * (genome["output_scale"] if last else 1) / math.sqrt(sources + self.bias)
 
-        def draw(key: Array, scale: Array, *shape: int) -> Array:
+        def draw(key: Array, scale: Array | float, *shape: int) -> Array:
             shape = (self.states, *shape)
-            return (scale * normal_noise(key, (math.prod(shape),), dtype)).astype(dtype).reshape(shape)
+            return (scale * normal_noise(key, math.prod(shape), dtype)).astype(dtype).reshape(shape)
 
         bias = draw(bias_key, scale, targets) if self.bias else None
         if index == 0 and self.dual_steps is not None:
-            start = normal_noise(forward_key, (self.states, sources, targets), dtype)
+            start = flat(draw(forward_key, 1.0, sources, targets))
             return Synapse(empty_dual(start, scale, self.dual_steps, batch), bias, None)
         forward = draw(forward_key, scale, sources, targets)
         if index == 0 and self.flat_input:
-            return Synapse(FlatWeights(side_by_side(forward), self.states), bias, None)
+            return Synapse(flat(forward), bias, None)
         if not self.separate_backward or index == 0:
             return Synapse(forward, bias, None)
         backward_scale = genome["backward_scale"] / math.sqrt(targets)

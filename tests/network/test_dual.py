@@ -13,7 +13,7 @@ from blur.meta import Setting
 from blur.meta.objective import Objective, population_scores
 from blur.meta.storage import with_storage
 from blur.network.amendments import Oja, TieStates
-from blur.network.dual import count_operations, dense
+from blur.network.dual import count_operations
 from blur.network.hebbian import ApplyChange
 from blur.network.normalisation import NormaliseSynapses
 from blur.network.present import Readout
@@ -68,7 +68,7 @@ def test_the_synapses_themselves_come_back_dense():
     with jax.enable_x64(True):
         genome, episode = random_genome(jnp.float64), random_episode(jnp.float64)
         ours, theirs = (train_on(rule, genome, jax.random.key(2), episode).synapses[0] for rule in (DUAL, DENSE))
-        np.testing.assert_allclose(dense(ours.forward), theirs.forward, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(ours.forward.dense(), theirs.forward.dense(), rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(ours.bias, theirs.bias, rtol=1e-10, atol=1e-12)
 
 
