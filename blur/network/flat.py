@@ -53,5 +53,9 @@ def is_flat(weights: Any) -> bool:
 
 
 def by_state(matrix: Float[Array, "rows states_columns"], states: int) -> Float[Array, "states rows columns"]:
-    """`[R, c·C]` as `[c, R, C]`."""
-    return jnp.moveaxis(matrix.reshape(len(matrix), states, -1), 1, 0)
+    """`[R, c·C]` as `[c, R, C]`: copied state by state, as compilers merge a transposition into all that reads it."""
+    rows, columns = matrix.shape
+    layers = jnp.zeros((states, rows, columns // states), matrix.dtype)
+    for state, layer in enumerate(jnp.split(matrix, states, axis=1)):
+        layers = layers.at[state].set(layer)
+    return layers
