@@ -30,7 +30,16 @@ from pathlib import Path
 from typing import Any
 
 from blur.benchmark.records import FILE_NAME, read_records
-from blur.benchmark.report import HEADING, TARGET_HEADING, describe, rows, target_rows
+from blur.benchmark.report import (
+    HEADING,
+    STORAGE_HEADING,
+    TARGET_HEADING,
+    describe,
+    rows,
+    storage_rows,
+    target_rows,
+)
+from blur.benchmark.storage import STORAGE_FILE, read_storage_records
 from blur.evaluation.plan import Condition
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,6 +118,13 @@ def speed(folder: Path) -> str:
         markdown(TARGET_HEADING, target_rows(records)),
         markdown(HEADING, rows(records)),
     ]
+    if (folder / STORAGE_FILE).exists():
+        comparison = read_storage_records(folder)
+        parts += [
+            f"The input's synapses of `{comparison[0].workload}` in both forms, {comparison[0].population} genomes "
+            "(`blur benchmark --dual`):\n",
+            markdown(STORAGE_HEADING, storage_rows(comparison)),
+        ]
     return "\n".join(parts)
 
 

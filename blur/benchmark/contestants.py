@@ -19,7 +19,7 @@ from blur.mapping import Mapping, mapped
 from blur.meta import Setting
 from blur.meta.devices import everywhere, spread, training_mesh
 from blur.meta.objective import Objective, population_scores
-from blur.meta.storage import members_at_once
+from blur.meta.storage import Storage, members_at_once
 from blur.rule import Episode, UpdateRule
 from blur.tasks.task import Kind, Split
 
@@ -39,12 +39,14 @@ class Case:
       mode: loss or gradient.
       population: genomes that play the same episode from the same synapses; 1 is a genome without a leading axis.
       mapping: how the population is mapped.
+      storage: how its synapses are stored.
     """
 
     workload: Workload
     mode: Mode = "forward"
     population: int = 1
     mapping: Mapping = "auto"
+    storage: Storage = "auto"
 
     def __str__(self) -> str:
         return f"{self.workload.name} {self.mode}" + f", {self.population} genomes" * (self.population > 1)
@@ -124,9 +126,11 @@ def _playing(rule: UpdateRule, case: Case) -> Contestant:
     def loss(genome: Any, key: Array, episode: Episode) -> Array:
         return episode_loss(rule, genome, key, episode, workload.loss, remat=case.mode == "gradient")[0]
 
+    objective = Objective(mapping=case.mapping, storage=case.storage)
+
     def scores(genomes: Any, key: Array, episode: Episode) -> Any:
         setting = Setting(rule, OneEpisode(episode, workload.kind), unroll=workload.steps, batch_size=workload.batch)
-        return population_scores(Objective(mapping=case.mapping), setting, genomes, key)
+        return population_scores(objective, setting, genomes, key)
 
     if case.population > 1:
         return _compiled(scores, rule, case)

@@ -51,8 +51,7 @@ class Record:
       peak_mib: arguments, results and temporaries in MiB, as the compiler plans them; None where it
         does not tell.
       flop: operations that the algorithm needs, see `blur.benchmark.workloads.flop`.
-      gemm_gflops: best rate of a large matrix product in the whole run, in the precision that JAX chooses;
-        `gemm_median_gflops` is the median in the turns of this case alone.
+      gemm_gflops: median rate of a large matrix product in the whole run, in the precision that JAX chooses.
       roofline_ratio: flop / (median time · gemm rate): 1 were it nothing but large matrix products.
       naive_ms, sgd_ms: medians of the naive reference, and of an episode of plain SGD (in either mode).
       machine: what it ran on.
@@ -69,7 +68,6 @@ class Record:
     peak_mib: float | None
     flop: int
     gemm_gflops: float
-    gemm_median_gflops: float
     roofline_ratio: float
     naive_ms: float | None
     sgd_ms: float | None
@@ -126,7 +124,7 @@ def benchmark(plan: BenchmarkPlan, report: Callable[[str], None] = lambda line: 
         times = in_turns(players | products, plan.seconds)
         timings.append(_Timing(case, times, players["engine"].compile_seconds, players["engine"].peak_bytes))
     machine = _machine(size, {name: [t for timing in timings for t in timing.times[name]] for name in products})
-    return [_record(timing, machine, size) for timing in timings]
+    return [_record(timing, machine) for timing in timings]
 
 
 def write_records(records: Sequence[Record], folder: Path) -> Path:
@@ -149,10 +147,10 @@ def _machine(size: int, products: dict[str, list[float]]) -> Machine:
     return Machine(device.platform, device.device_kind, usable_cores(), jax.__version__, best, median)
 
 
-def _record(timing: _Timing, machine: Machine, size: int) -> Record:
+def _record(timing: _Timing, machine: Machine) -> Record:
     case, engine = timing.case, timing.times["engine"]
     median, operations = statistics.median(engine), flop(case.workload, case.mode, case.population)
-    best = machine.gemm_gflops["default"]
+    rate = machine.gemm_median_gflops["default"]
     return Record(
         workload=case.workload.name,
         mode=case.mode,
@@ -164,9 +162,8 @@ def _record(timing: _Timing, machine: Machine, size: int) -> Record:
         compile_s=timing.compile_seconds,
         peak_mib=None if timing.peak_bytes is None else timing.peak_bytes / 2**20,
         flop=operations,
-        gemm_gflops=best,
-        gemm_median_gflops=gemm_gflops(size, statistics.median(timing.times["gemm default"])),
-        roofline_ratio=operations / (median * 1e9 * best),
+        gemm_gflops=rate,
+        roofline_ratio=operations / (median * 1e9 * rate),
         naive_ms=_median_ms(timing.times, "naive"),
         sgd_ms=_median_ms(timing.times, "sgd"),
         machine=machine,

@@ -9,10 +9,21 @@ from rich.table import Table
 
 from blur.benchmark.profile import Profile
 from blur.benchmark.records import Machine, Record
+from blur.benchmark.storage import StorageRecord
 from blur.benchmark.targets import TARGETS, judge
 
 HEADING = ("workload", "mode", "ms", "± ms", "roof-\nline", "naive\nms", "SGD\nms", "compile\ns", "MiB")
 TARGET_HEADING = ("to reach", "target", "measured", "met", "ms at\n380 GF/s")
+STORAGE_HEADING = (
+    "T",
+    "batch",
+    "dense ms\na genome",
+    "dual ms\na genome",
+    "dense/\ndual",
+    "dense\nMiB",
+    "dual\nMiB",
+    "auto",
+)
 PROFILE_HEADING = ("phase", "pass", "products ms", "other ms", "share")
 
 
@@ -52,6 +63,23 @@ def target_rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
     return found
 
 
+def storage_rows(records: Sequence[StorageRecord]) -> list[tuple[str, ...]]:
+    """A row per size of episodes under `STORAGE_HEADING`."""
+    return [
+        (
+            str(record.steps),
+            str(record.batch),
+            _figure(record.dense_ms / record.population),
+            _figure(record.dual_ms / record.population),
+            f"{record.dense_ms / record.dual_ms:.2f}",
+            _figure(record.dense_mib),
+            _figure(record.dual_mib),
+            record.auto,
+        )
+        for record in records
+    ]
+
+
 def profile_rows(profile: Profile) -> list[tuple[str, ...]]:
     """A row per phase and pass under `PROFILE_HEADING`, the most expensive first, then the rest and the sum."""
     found: list[tuple[str, ...]] = [
@@ -66,7 +94,10 @@ def profile_rows(profile: Profile) -> list[tuple[str, ...]]:
 
 def describe(machine: Machine) -> str:
     """The machine in one line."""
-    rates = ", ".join(f"{best:.0f} ({precision})" for precision, best in machine.gemm_gflops.items())
+    rates = ", ".join(
+        f"{median:.0f}, at best {machine.gemm_gflops[precision]:.0f} ({precision})"
+        for precision, median in machine.gemm_median_gflops.items()
+    )
     return f"{machine.device}, {machine.cores} CPU cores, JAX {machine.jax}; GEMM {rates} GFLOP/s"
 
 

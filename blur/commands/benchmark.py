@@ -13,13 +13,16 @@ from blur.benchmark.records import BenchmarkPlan, Record, benchmark, write_recor
 from blur.benchmark.report import (
     HEADING,
     PROFILE_HEADING,
+    STORAGE_HEADING,
     TARGET_HEADING,
     describe,
     profile_rows,
     rows,
+    storage_rows,
     table,
     target_rows,
 )
+from blur.benchmark.storage import StoragePlan, compare_storage, write_storage_records
 from blur.benchmark.workloads import WORKLOADS, Mode
 from blur.mapping import Mapping
 from blur.meta.hosts import cores_as_devices
@@ -38,12 +41,15 @@ class Benchmark:
       blur benchmark --out runs/benchmark
       blur benchmark --workload small --quick
       blur benchmark --profile wide
+      blur benchmark --dual
 
     Attributes:
       out: folder for the results.
       workload: which networks; all of them by default.
       mapping: how populations are mapped: all at once, in a loop, or as the device likes it.
       quick: few repetitions and no large population, for a first impression.
+      dual: do not time the networks, but compare dense synapses of the wide one's input with dual ones, over steps
+        and batch sizes, in populations of 256: some twenty minutes, to storage.json.
       profile: do not time anything, but show where the time of this network's episode goes, by phase of the step.
     """
 
@@ -51,6 +57,7 @@ class Benchmark:
     workload: tuple[Name, ...] = get_args(Name)
     mapping: Mapping = "auto"
     quick: bool = False
+    dual: bool = False
     profile: Name | None = None
 
     def run(self) -> None:
@@ -58,6 +65,9 @@ class Benchmark:
         cores_as_devices()
         if self.profile is not None:
             print_profiles(self.profile)
+            return
+        if self.dual:
+            self._compare_storage()
             return
         workloads = tuple(WORKLOADS[name] for name in dict.fromkeys(self.workload))
         plan = BenchmarkPlan(workloads, mapping=self.mapping)
@@ -67,6 +77,15 @@ class Benchmark:
         print_benchmark(records)
         print(write_records(records, self.out))
         print(plot_benchmark(records, self.out / "benchmark.png"))
+
+    def _compare_storage(self) -> None:
+        plan = StoragePlan()
+        if self.quick:
+            plan = dataclasses.replace(plan, population=16, steps=(5, 20), batches=(16, 128), seconds=0.5)
+        records = compare_storage(plan, report=lambda line: print(line, file=sys.stderr, flush=True))
+        title = f"{plan.workload}, {plan.population} genomes, forward-only: synapses of the input dense and dual"
+        Console().print(table(title, STORAGE_HEADING, storage_rows(records)))
+        print(write_storage_records(records, self.out))
 
 
 def print_benchmark(records: list[Record]) -> None:

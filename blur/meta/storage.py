@@ -37,20 +37,20 @@ def with_storage(storage: Storage, setting: Setting) -> UpdateRule:
         if storage == "dual":
             raise ValueError(f"{type(rule).__name__} has no dual form; use storage dense or auto")
         return rule
-    if storage == "dense" or (storage == "auto" and not dual_is_faster(rule, setting)):
+    sizes = (setting.task.inputs, *rule.hidden, setting.task.outputs)
+    faster = dual_is_faster(rule, sizes, batch=setting.batch_size, steps=setting.unroll)
+    if storage == "dense" or (storage == "auto" and not faster):
         return rule
     return dataclasses.replace(rule, dual_steps=setting.unroll)
 
 
-def dual_is_faster(rule: Bidirectional, setting: Setting) -> bool:
-    """Whether the dual form of the input's synapses needs so few operations that it should take less time."""
+def dual_is_faster(rule: Bidirectional, sizes: tuple[int, ...], *, batch: int, steps: int) -> bool:
+    """Whether the dual form of the input's synapses needs so few operations that it should take less time.
+
+    `sizes` are the neurons of all layers, `batch` the examples of each of the `steps` of a life.
+    """
     operations = count_operations(
-        inputs=setting.task.inputs,
-        outputs=rule.hidden[0] if rule.hidden else setting.task.outputs,
-        states=rule.states,
-        batch=setting.batch_size,
-        steps=setting.unroll,
-        genomes=DUAL_AT_ONCE,
+        inputs=sizes[0], outputs=sizes[1], states=rule.states, batch=batch, steps=steps, genomes=DUAL_AT_ONCE
     )
     return DUAL_COST * operations.dual <= operations.dense
 

@@ -17,17 +17,20 @@ from blur.state import State
 
 Combine = Literal["additive", "gated", "multiplicative", "multiplicative_second_state", "replace"]
 
+SCALED = ("additive", "gated")
+"""Ways to combine that scale what arrives by η."""
+
 
 def combine(mode: Combine, genome: Genome, layer: Layer, arriving: Layer) -> Layer:
-    """How what arrives from above (η u) changes a layer a.
+    """How what arrives from above changes a layer a.
 
-    `additive` f a + η u; `gated` f a + η (β + γᵀa) u, as a derivative φ′(a) gates an error in backpropagation;
-    `multiplicative` f a u; `multiplicative_second_state` f (a¹, a² u², …); `replace` u.
+    `additive` f a + u; `gated` f a + (β + γᵀa) u, as a derivative φ′(a) gates an error in backpropagation; in both, η is
+    in u. `multiplicative` f a u; `multiplicative_second_state` f (a¹, a² u², …); `replace` u.
     """
-    if mode in ("additive", "gated"):
+    if mode in SCALED:
         if mode == "gated":
             arriving = (genome["gate_bias"][:, None, None] + mix(layer, genome["gate"])) * arriving
-        return genome["keep"] * layer + genome["update"] * arriving
+        return genome["keep"] * layer + arriving
     if mode == "multiplicative":
         return genome["keep"] * layer * arriving
     if mode == "multiplicative_second_state":
@@ -68,6 +71,7 @@ class Backward(Sweep):
 
     def _arriving(self, genome: Genome, above: Layer, synapse: Synapse) -> Layer:
         synapse = self.view(genome, synapse)
+        transform = (genome["update"] if self.combine in SCALED else 1.0) * genome["transform"]
         if synapse.backward is None:
-            return cross_back(above, genome["transform"], synapse.forward)
-        return cross(above, genome["transform"], synapse.backward)
+            return cross_back(above, transform, synapse.forward)
+        return cross(above, transform, synapse.backward)

@@ -186,10 +186,10 @@ def test_changes_decay_as_a_power_of_time():
 def test_a_gate_multiplies_what_arrives_by_a_mixture_of_the_neurons_states():
     rng = np.random.default_rng(0)
     gate, bias, layer, arriving = (rng.normal(size=shape) for shape in ((3, 3), 3, (3, 8, 5), (3, 8, 5)))
-    genome = {"gate": gate, "gate_bias": bias, "keep": np.array(0.7), "update": np.array(0.3)}
+    genome = {"gate": gate, "gate_bias": bias, "keep": np.array(0.7)}
     found = combine("gated", jax.tree.map(jnp.asarray, genome), jnp.asarray(layer), jnp.asarray(arriving))
     opening = bias[:, None, None] + np.einsum("dc,dbn->cbn", gate, layer)
-    np.testing.assert_allclose(found, 0.7 * layer + 0.3 * opening * arriving, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found, 0.7 * layer + opening * arriving, rtol=1e-4, atol=1e-5)
     genome = Backward(states=3, combine="gated").init_genome(jax.random.key(0))
     assert_close(*(combine(mode, genome, jnp.asarray(layer), jnp.asarray(arriving)) for mode in ("gated", "additive")))
 
