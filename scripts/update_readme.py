@@ -29,12 +29,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from blur.benchmark.profile import PROFILES_FILE, read_profiles
 from blur.benchmark.records import FILE_NAME, read_records
 from blur.benchmark.report import (
     HEADING,
+    PROFILE_HEADING,
     STORAGE_HEADING,
     TARGET_HEADING,
     describe,
+    profile_rows,
     rows,
     storage_rows,
     target_rows,
@@ -118,6 +121,11 @@ def speed(folder: Path) -> str:
         markdown(TARGET_HEADING, target_rows(records)),
         markdown(HEADING, rows(records)),
     ]
+    for name, found in (read_profiles(folder) if (folder / PROFILES_FILE).exists() else {}).items():
+        parts += [
+            f"Where the time of `{name}` goes ({found.heading}):\n",
+            markdown(PROFILE_HEADING, profile_rows(found)),
+        ]
     if (folder / STORAGE_FILE).exists():
         comparison = read_storage_records(folder)
         parts += [

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,11 +21,14 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from blur.benchmark.workloads import Mode, Workload, random_episode
 from blur.compiler import Program
+from blur.files import write_file
 from blur.inner_loop import episode_loss
 from blur.rule import Batch, Chain, ChainRule, Genome, UpdateRule
 
 RUNS = 10
 """Runs that are traced."""
+
+PROFILES_FILE = "profiles.json"
 
 CONTAINERS = frozenset({"while", "call", "conditional", "async-start", "async-done"})
 """Instructions whose time is that of others."""
@@ -65,6 +69,11 @@ class Profile:
     unnamed_ms: float
     idle_ms: float
     wall_ms: float
+
+    @property
+    def heading(self) -> str:
+        """How much of the time the entries name."""
+        return f"{self.named_share:.0%} of the time has a phase's name"
 
     @property
     def named_share(self) -> float:
@@ -131,6 +140,18 @@ def profile(workload: Workload, mode: Mode) -> Profile:
     jax.block_until_ready(compiled(*arguments))
     intervals, seconds = trace(compiled, arguments)
     return summarise(intervals, seconds, instructions(compiled.as_text() or ""), scope_names(workload.rule))
+
+
+def write_profiles(profiles: Mapping[str, Profile], folder: Path) -> Path:
+    """Writes them, by the names of their cases, into the folder's `profiles.json`."""
+    entries = {name: dataclasses.asdict(found) for name, found in profiles.items()}
+    return write_file(folder / PROFILES_FILE, json.dumps(entries, indent=1) + "\n")
+
+
+def read_profiles(folder: Path) -> dict[str, Profile]:
+    """Reads what `write_profiles` wrote."""
+    found = json.loads((folder / PROFILES_FILE).read_text(encoding="utf-8"))
+    return {name: Profile(**p | {"entries": tuple(Entry(**e) for e in p["entries"])}) for name, p in found.items()}
 
 
 def trace(compiled: Any, arguments: Sequence[Any]) -> tuple[list[Interval], float]:

@@ -64,6 +64,12 @@ def judge(target: Target, records: Sequence[Record]) -> Verdict:
     return Verdict(target, rounded, rounded >= target.limit if target.at_least else rounded <= target.limit, reference)
 
 
+def missed_cases(records: Sequence[Record]) -> list[tuple[str, Mode]]:
+    """Workload and mode of every target about one case that was not reached."""
+    missed = [v.target.case for v in (judge(target, records) for target in TARGETS) if v.met is False and v.target.case]
+    return list(dict.fromkeys((workload, mode) for workload, mode, _ in missed))
+
+
 def _roofline(workload: str, mode: Mode, population: int, limit: float) -> Target:
     def measure(records: Sequence[Record]) -> float | None:
         record = find(records, (workload, mode, population))

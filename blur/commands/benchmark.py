@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from rich.console import Console
 
 from blur.benchmark.plot import plot_benchmark
-from blur.benchmark.profile import profile
+from blur.benchmark.profile import Profile, profile, write_profiles
 from blur.benchmark.records import BenchmarkPlan, Record, benchmark, write_records
 from blur.benchmark.report import (
     HEADING,
@@ -23,6 +23,7 @@ from blur.benchmark.report import (
     target_rows,
 )
 from blur.benchmark.storage import StoragePlan, compare_storage, write_storage_records
+from blur.benchmark.targets import missed_cases
 from blur.benchmark.workloads import WORKLOADS, Mode
 from blur.mapping import Mapping
 from blur.meta.hosts import cores_as_devices
@@ -34,8 +35,9 @@ Name = Literal["small", "wide", "shallow", "deep", "boolean"]
 class Benchmark:
     """Time episodes, meta-gradients and populations, in turns with a naive version, SGD and a large matrix product.
 
-    The folder --out receives benchmark.json and benchmark.png; the tables are printed. It takes minutes, on a CPU or
-    whatever device JAX finds; leave the machine alone meanwhile.
+    The folder --out receives benchmark.json and benchmark.png, and in profiles.json where the time of all goes that is
+    slower than it should be; the tables are printed. It takes minutes, on a CPU or whatever device JAX finds; leave the
+    machine alone meanwhile.
 
     For instance:
       blur benchmark --out runs/benchmark
@@ -77,6 +79,10 @@ class Benchmark:
         print_benchmark(records)
         print(write_records(records, self.out))
         print(plot_benchmark(records, self.out / "benchmark.png"))
+        missed = {f"{name} {mode}": profile(WORKLOADS[name], mode) for name, mode in missed_cases(records)}
+        for name, found in missed.items():
+            print_profile(name, found)
+        print(write_profiles(missed, self.out))
 
     def _compare_storage(self) -> None:
         plan = StoragePlan()
@@ -101,6 +107,9 @@ def print_profiles(name: Name) -> None:
     workload = WORKLOADS[name]
     modes: tuple[Mode, ...] = ("gradient",) if workload.gradient_only else ("forward", "gradient")
     for mode in modes:
-        found = profile(workload, mode)
-        title = f"{name} {mode}: {found.named_share:.0%} of the time has a phase's name"
-        Console().print(table(title, PROFILE_HEADING, profile_rows(found)))
+        print_profile(f"{name} {mode}", profile(workload, mode))
+
+
+def print_profile(name: str, found: Profile) -> None:
+    """Where the time of one case goes."""
+    Console().print(table(f"{name}: {found.heading}", PROFILE_HEADING, profile_rows(found)))

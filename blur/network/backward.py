@@ -24,8 +24,9 @@ SCALED = ("additive", "gated")
 def combine(mode: Combine, genome: Genome, layer: Layer, arriving: Layer) -> Layer:
     """How what arrives from above changes a layer a.
 
-    `additive` f a + u; `gated` f a + (β + γᵀa) u, as a derivative φ′(a) gates an error in backpropagation; in both, η is
-    in u. `multiplicative` f a u; `multiplicative_second_state` f (a¹, a² u², …); `replace` u.
+    `additive` f a + η u; `gated` f a + η (β + γᵀa) u, as a derivative φ′(a) gates an error in backpropagation;
+    `multiplicative` f a u; `multiplicative_second_state` f (a¹, a² u², …); `replace` u. In `arriving`, u is scaled by η
+    where the mode is in `SCALED`.
     """
     if mode in SCALED:
         if mode == "gated":

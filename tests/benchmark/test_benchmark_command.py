@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from benchmark_toys import record
 
-from blur.benchmark.profile import Entry, Profile
+from blur.benchmark.profile import Entry, Profile, read_profiles, write_profiles
 from blur.benchmark.records import write_records
+from blur.benchmark.storage import StorageRecord, write_storage_records
 from blur.cli import main
 from blur.commands import benchmark as command
+
+PROFILE = Profile((Entry("hebbian", "first", 6.0, 2.0),), 0.5, 1.5, 10.0)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,14 +30,18 @@ def plans(monkeypatch):
         return [record("small", population=16), record("small", "gradient")]
 
     monkeypatch.setattr(command, "benchmark", stand_in)
+    monkeypatch.setattr(command, "profile", lambda workload, mode: PROFILE)
     return asked
 
 
 def test_tables_files_and_progress(plans, tmp_path, capsys):
     out = tmp_path / "results"
     assert main(["benchmark", "--workload", "small", "small", "--mapping", "map", "--out", str(out)]) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["benchmark.json", "benchmark.png"]
+    assert sorted(path.name for path in out.iterdir()) == ["benchmark.json", "benchmark.png", "profiles.json"]
+    assert list(read_profiles(out)) == ["small gradient"]
+    assert set(read_profiles(out).values()) == {PROFILE}
     printed = capsys.readouterr()
+    assert "small gradient: 80% of the time has a phase's name" in printed.out
     assert printed.err == "[1/2] small forward\n"
     assert "small forward-only, 16 genomes" in printed.out
     assert "GEMM 400, at best 450 (default) GFLOP/s" in printed.out
@@ -53,14 +60,28 @@ def test_quick_has_no_large_population_and_all_workloads_are_the_default(plans, 
 
 def test_profiles_of_both_modes_are_printed_and_nothing_is_written(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    found = Profile((Entry("hebbian", "first", 6.0, 2.0),), 0.5, 1.5, 10.0)
-    monkeypatch.setattr(command, "profile", lambda workload, mode: found)
+    monkeypatch.setattr(command, "profile", lambda workload, mode: PROFILE)
     assert main(["benchmark", "--profile", "wide"]) == 0
     printed = capsys.readouterr().out
     assert "wide forward: 80% of the time" in printed
     assert "wide gradient: 80% of the time" in printed
     assert "hebbian" in printed
     assert list(tmp_path.iterdir()) == []
+
+
+def test_dense_and_dual_synapses_are_compared_instead(monkeypatch, tmp_path, capsys):
+    asked = []
+
+    def stand_in(plan, report):
+        asked.append(plan)
+        return [StorageRecord("wide", plan.population, 5, 16, 64.0, 32.0, 20.0, 10.0, "dual", "cpu")]
+
+    monkeypatch.setattr(command, "compare_storage", stand_in)
+    assert main(["benchmark", "--dual", "--quick", "--out", str(tmp_path)]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["storage.json"]
+    assert "2.00" in capsys.readouterr().out
+    assert main(["benchmark", "--dual", "--out", str(tmp_path)]) == 0
+    assert [(plan.population, len(plan.steps)) for plan in asked] == [(16, 2), (256, 4)]
 
 
 def test_an_unknown_workload_is_one_line(capsys):
@@ -79,10 +100,18 @@ def test_the_readme_takes_the_tables_and_the_picture(monkeypatch, tmp_path):
     (tmp_path / "README.md").write_text("before\n<!-- speed -->\nold\n<!-- /speed -->\nafter\n", encoding="utf-8")
     write_records([record("wide", ms=20.0)], tmp_path / "results")
     (tmp_path / "results" / "benchmark.png").write_bytes(b"picture")
+    write_profiles({"wide forward": PROFILE}, tmp_path / "results")
+    write_storage_records(
+        [StorageRecord("wide", 4, 5, 16, 64.0, 32.0, 20.0, 10.0, "dual", "cpu")], tmp_path / "results"
+    )
     script.main("speed", tmp_path / "results")
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert text.startswith("before\n<!-- speed -->\ncpu, 2 CPU cores")
     assert text.endswith("<!-- /speed -->\nafter\n")
     assert "| wide | forward | 20 | 0.5 | 0.718 | 40 | – | 3.0 | 12 |\n" in text
     assert "| wide forward-only | roofline ≥ 0.75 | 0.718 | no | 21.1 |\n" in text
+    assert "Where the time of `wide forward` goes (80% of the time has a phase's name):\n" in text
+    assert "| hebbian | first | 6.00 | 2.00 | 80 % |\n" in text
+    assert "`wide` in both forms, 4 genomes (`blur benchmark --dual`):\n" in text
+    assert "| 5 | 16 | 16 | 8 | 2.00 | 20 | 10 | dual |\n" in text
     assert (tmp_path / "scripts" / "figures" / "speed.png").read_bytes() == b"picture"

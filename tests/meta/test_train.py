@@ -82,7 +82,7 @@ def test_a_resumed_run_is_bit_exact(outer, tmp_path, monkeypatch, capsys):
 def test_a_mixture_resumes_bit_exactly_and_compiles_once_per_setting(outer, tmp_path, monkeypatch):
     mixture = [linear_setting(unroll=2, weight=2.0), linear_setting(unroll=4)]
     config = dataclasses.replace(SMALL, outer=outer)
-    chunk = run_gradient_chunk if outer == "adam" else run_forward_chunk.jitted
+    chunk = (run_gradient_chunk if outer == "adam" else run_forward_chunk).jitted
     chunk.clear_cache()
     straight = run(config, mixture, out=tmp_path / "straight")
     assert chunk._cache_size() == 2
@@ -97,12 +97,12 @@ def test_a_mixture_resumes_bit_exactly_and_compiles_once_per_setting(outer, tmp_
 
 
 def test_data_are_arguments_not_constants():
-    run_gradient_chunk.clear_cache()
+    run_gradient_chunk.jitted.clear_cache()
     results = []
     for scale in (1.0, 2.0):
         task = LinearTask(jnp.asarray(scale), jnp.asarray(0.0))
         results.append(run(SMALL, Setting(LinearDescent(), task, unroll=4, batch_size=8)))
-    assert run_gradient_chunk._cache_size() == 1
+    assert run_gradient_chunk.jitted._cache_size() == 1
     assert results[0].fitness != results[1].fitness
 
 

@@ -165,7 +165,8 @@ def changes(rule, step=0):
 def test_with_a_reference_fan_in_changes_are_divided_by_the_number_of_sources():
     plain, scaled = changes(dataclasses.replace(RULE, reference_fan_in=None)), changes(RULE)
     for one, other in zip(plain, scaled, strict=True):
-        assert_close(one.forward * 6 / one.forward.shape[1], other.forward, atol=1e-5)
+        factor = 6 / one.forward.shape[1]
+        assert_close(jax.tree.map(lambda delta, f=factor: f * delta, one.forward), other.forward, atol=1e-5)
         assert_close(one.bias, other.bias)
         if one.backward is not None:
             assert_close(one.backward * 6 / one.backward.shape[1], other.backward, atol=1e-5)
