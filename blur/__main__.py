@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from blur.cli import main
+from blur.cli import start
 
-sys.exit(main())
+sys.exit(start())

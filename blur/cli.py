@@ -47,11 +47,28 @@ EXAMPLES = """\
   blur train runs/digits/genome.safetensors --data mine.npz --unroll 50 --out model.safetensors
   blur predict model.safetensors --data new.npz"""
 
+COMPUTING = {"demo", "meta-train", "evaluate", "train", "benchmark"}
+"""Commands that take long."""
+
+TUNABLES = "GLIBC_TUNABLES"
+
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 EXPECTED_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, ImportError)
 """What the library raises for its users' mistakes; anything else is a mistake of the library's own."""
+
+
+def start() -> int:
+    """The program `blur`: `main`, with large pages of memory where Linux and its C library have them.
+
+    They make gradients of wide networks faster, but have to be asked for before a process starts: so it starts itself
+    once more. Whoever sets GLIBC_TUNABLES keeps what is in it.
+    """
+    if sys.platform == "linux" and TUNABLES not in os.environ and set(sys.argv[1:2]) & COMPUTING:
+        os.environ[TUNABLES] = "glibc.malloc.hugetlb=1"
+        os.execv(sys.executable, sys.orig_argv)
+    return main()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -349,6 +351,22 @@ def test_an_interruption_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: Capt
 def test_mistakes_of_the_library_are_marked(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setattr(cli, "_dispatch", lambda words: [][0])
     assert "IndexError: list index out of range (unexpected; --debug" in error_of(["tasks"], capsys)
+
+
+@pytest.mark.parametrize(("word", "given", "started"), [("demo", None, 1), ("demo", "mine", 0), ("--help", None, 0)])
+def test_the_program_starts_itself_again_for_large_pages(
+    word: str, given: str | None, started: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLIBC_TUNABLES", given or "")
+    if given is None:
+        monkeypatch.delenv("GLIBC_TUNABLES")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(sys, "argv", ["blur", word])
+    monkeypatch.setattr(cli, "main", lambda: 7)
+    tunables: list[str] = []
+    monkeypatch.setattr(os, "execv", lambda path, words: tunables.append(os.environ["GLIBC_TUNABLES"]))
+    assert cli.start() == 7  # a real execv does not come back
+    assert tunables == ["glibc.malloc.hugetlb=1"] * started
 
 
 @pytest.mark.parametrize("name", COMMANDS)

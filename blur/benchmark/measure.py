@@ -14,7 +14,7 @@ import jax.numpy as jnp
 LEAST_ROUNDS, MOST_ROUNDS = 3, 40
 """How often each contestant has its turn."""
 
-TURN_SECONDS, MOST_RUNS = 0.03, 10
+TURN_SECONDS, MOST_RUNS = 0.1, 10
 """A turn of a fast contestant is several runs, as its caches are warm in use: about so long, at most so many runs."""
 
 CPU_GEMM, ACCELERATOR_GEMM = 2048, 8192

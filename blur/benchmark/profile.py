@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
+import itertools
 import json
 import re
 import tempfile
@@ -32,6 +34,10 @@ PROFILES_FILE = "profiles.json"
 
 CONTAINERS = frozenset({"while", "call", "conditional", "async-start", "async-done"})
 """Instructions whose time is that of others."""
+
+STORED = "(stored steps)"
+STORING = frozenset({"dynamic_update_index_in_dim", "dynamic_index_in_dim"})
+"""Scopes in which a loop stores and reads what it carries from step to step."""
 
 Passage = Literal["first", "recomputed", "gradient"]
 
@@ -171,9 +177,17 @@ def trace(compiled: Any, arguments: Sequence[Any]) -> tuple[list[Interval], floa
 
 
 def instructions(program: str) -> dict[str, Instruction]:
-    """The instructions of a compiled program (`Compiled.as_text()`) by name."""
+    """The instructions of a compiled program (`Compiled.as_text()`) by name; a fusion with a product is one."""
     pattern = re.compile(r"^\s*(?:ROOT )?%?([\w.-]+) = .*?[\]})] ([\w-]+)\(.*?(?:op_name=\"([^\"]*)\"|$)", re.MULTILINE)
-    return {name: Instruction(opcode, op_name) for name, opcode, op_name in pattern.findall(program)}
+    found = {name: Instruction(opcode, op_name) for name, opcode, op_name in pattern.findall(program)}
+    bodies = re.findall(r"^%([\w.-]+) \([^\n]*\{\n(.*?)^\}", program, re.MULTILINE | re.DOTALL)
+    with_product = {name for name, body in bodies if " dot(" in body}
+    for name, called in re.findall(
+        r"^\s*(?:ROOT )?%?([\w.-]+) = .*? fusion\(.*?calls=%([\w.-]+)", program, re.MULTILINE
+    ):
+        if called in with_product:
+            found[name] = found[name]._replace(opcode="dot")
+    return found
 
 
 def scope_names(rule: UpdateRule) -> tuple[str, ...]:
@@ -188,7 +202,7 @@ def summarise(
 ) -> Profile:
     """Means over `RUNS` runs that took `seconds` together, by phase and pass."""
     leaves = [(program.get(i.operation, UNKNOWN), i) for i in intervals]
-    leaves = [(instruction, i) for instruction, i in leaves if instruction.opcode not in CONTAINERS]
+    leaves = _to_the_end([(instruction, i) for instruction, i in leaves if instruction.opcode not in CONTAINERS])
     busy, total = _union([i for _, i in leaves]), sum(i.end - i.start for _, i in leaves)
     times: dict[tuple[str, Passage] | None, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for instruction, interval in leaves:
@@ -202,9 +216,29 @@ def summarise(
     return Profile(tuple(sorted(entries, key=lambda entry: -entry.ms)), unnamed, wall - busy / 1e6 / RUNS, wall)
 
 
+def _to_the_end(leaves: Iterable[tuple[Instruction, Interval]]) -> list[tuple[Instruction, Interval]]:
+    """A product followed by a gap lasts until the next operation: other threads finish it, which a trace does not see."""
+    ordered = sorted(leaves, key=lambda leaf: leaf[1].start)
+    starts = [interval.start for _, interval in ordered]
+    latest = list(itertools.accumulate((interval.end for _, interval in ordered), max))
+    found = []
+    for instruction, interval in ordered:
+        following = bisect.bisect_left(starts, interval.end)
+        gap = following < len(starts) and latest[following - 1] <= interval.end
+        if gap and is_product(interval.operation, instruction):
+            interval = interval._replace(end=starts[following])
+        found.append((instruction, interval))
+    return found
+
+
 def find_phase(op_name: str, names: Sequence[str]) -> str | None:
-    """The first of `names` among the scopes of an operation, such as `jit(loss)/jvp(while)/body/step/forward/mul`."""
+    """The first of `names` among the scopes of an operation, such as `jit(loss)/jvp(while)/body/step/forward/mul`.
+
+    What a loop stores of its steps for the gradient, and reads again, is `STORED`.
+    """
     scopes = set(re.split(r"[/()]", op_name))
+    if scopes & STORING or op_name.endswith("jvp()/broadcast_in_dim"):
+        return STORED
     return next((name for name in names if name in scopes), None)
 
 

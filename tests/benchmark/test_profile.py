@@ -7,6 +7,7 @@ import pytest
 from blur.benchmark import profile as profiling
 from blur.benchmark.profile import (
     RUNS,
+    STORED,
     Instruction,
     Interval,
     find_phase,
@@ -41,6 +42,8 @@ def test_names_of_scopes():
         ("jit(loss)/initial_state/jit(_normal)/while", "initial_state", "first"),
         ("jit(loss)/while/body/step/add", "step", "first"),
         ("jit(forward_loss)/while", None, "first"),
+        ("jit(loss)/jvp()/while/body/jit(dynamic_update_index_in_dim)/dynamic_update_slice", STORED, "first"),
+        ("jit(loss)/jvp()/broadcast_in_dim", STORED, "first"),
     ],
 )
 def test_an_operation_belongs_to_a_phase_and_a_pass(op_name, phase, part):
@@ -58,6 +61,16 @@ HloModule jit_loss
   copy.3 = f32[] copy(x)
 """
 
+FUSED = """
+%fused (p: f32[4,4], q: f32[4,8]) -> f32[4,8] {
+  ROOT %dot.9 = f32[4,8]{1,0} dot(%p, %q), lhs_contracting_dims={1}
+}
+
+ENTRY %main (a: f32[4,4], b: f32[4,8]) -> f32[4,8] {
+  ROOT %ynn_fusion.1 = f32[4,8]{1,0} fusion(%a, %b), kind=kCustom, calls=%fused, metadata={op_name="jit(f)/transpose"}
+}
+"""
+
 
 def test_instructions_of_a_compiled_program():
     found = instructions(PROGRAM)
@@ -69,6 +82,18 @@ def test_instructions_of_a_compiled_program():
     }
     assert [name for name, instruction in found.items() if is_product(name, instruction)] == ["dot.1"]
     assert is_product("cublas-gemm.1", Instruction("custom-call", "jit(loss)/step/forward/transpose"))
+
+
+def test_a_fusion_with_a_product_is_one():
+    assert instructions(FUSED)["ynn_fusion.1"] == Instruction("dot", "jit(f)/transpose")
+
+
+def test_a_product_lasts_until_the_next_operation_begins():
+    ms = 1e6 * RUNS
+    intervals = [Interval("dot.1", 0, ms), Interval("fusion", 4 * ms, 6 * ms), Interval("dot.1", 7 * ms, 8 * ms)]
+    found = summarise(intervals, 10e-3 * RUNS, instructions(PROGRAM), NAMES)
+    assert [entry.products_ms for entry in found.entries] == pytest.approx([4 + 1, 0])
+    assert found.idle_ms == pytest.approx(3)
 
 
 def test_time_is_divided_among_operations_that_overlap():
