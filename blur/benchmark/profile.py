@@ -217,7 +217,7 @@ def summarise(
 
 
 def _to_the_end(leaves: Iterable[tuple[Instruction, Interval]]) -> list[tuple[Instruction, Interval]]:
-    """A product followed by a gap lasts until the next operation: other threads finish it, which a trace does not see."""
+    """A product before a gap lasts until the next operation: other threads finish it, which a trace does not see."""
     ordered = sorted(leaves, key=lambda leaf: leaf[1].start)
     starts = [interval.start for _, interval in ordered]
     latest = list(itertools.accumulate((interval.end for _, interval in ordered), max))
