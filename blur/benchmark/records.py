@@ -51,7 +51,7 @@ class Record:
       peak_mib: arguments, results and temporaries in MiB, as the compiler plans them; None where it
         does not tell.
       flop: operations that the algorithm needs, see `blur.benchmark.workloads.flop`.
-      gemm_gflops: median rate of a large matrix product in the whole run, in the precision that JAX chooses.
+      gemm_gflops: median rate of a large matrix product in the turns of this case, in the precision that JAX chooses.
       roofline_ratio: flop / (median time · gemm rate): 1 were it nothing but large matrix products.
       naive_ms, sgd_ms: medians of the naive reference, and of an episode of plain SGD (in either mode).
       machine: what it ran on.
@@ -124,7 +124,7 @@ def benchmark(plan: BenchmarkPlan, report: Callable[[str], None] = lambda line: 
         times = in_turns(players | products, plan.seconds)
         timings.append(_Timing(case, times, players["engine"].compile_seconds, players["engine"].peak_bytes))
     machine = _machine(size, {name: [t for timing in timings for t in timing.times[name]] for name in products})
-    return [_record(timing, machine) for timing in timings]
+    return [_record(timing, machine, size) for timing in timings]
 
 
 def write_records(records: Sequence[Record], folder: Path) -> Path:
@@ -147,10 +147,10 @@ def _machine(size: int, products: dict[str, list[float]]) -> Machine:
     return Machine(device.platform, device.device_kind, usable_cores(), jax.__version__, best, median)
 
 
-def _record(timing: _Timing, machine: Machine) -> Record:
+def _record(timing: _Timing, machine: Machine, size: int) -> Record:
     case, engine = timing.case, timing.times["engine"]
     median, operations = statistics.median(engine), flop(case.workload, case.mode, case.population)
-    rate = machine.gemm_median_gflops["default"]
+    rate = gemm_gflops(size, statistics.median(timing.times["gemm default"]))
     return Record(
         workload=case.workload.name,
         mode=case.mode,
