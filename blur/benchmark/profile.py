@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import bisect
 import dataclasses
-import itertools
 import json
 import re
 import tempfile
@@ -67,7 +65,7 @@ class Profile:
     Attributes:
       entries: named phases, the most expensive first.
       unnamed_ms: operations without a phase: the loop's own, copies.
-      idle_ms: no operation ran: launching them, waiting for threads.
+      idle_ms: no operation ran, nor was one waited for: launching them.
       wall_ms: the sum of all.
     """
 
@@ -116,13 +114,15 @@ class Scoped(UpdateRule):
 
 
 class Instruction(NamedTuple):
-    """What the compiled program says of an operation: its opcode and the scopes that it was written in."""
+    """What the compiled program says of an operation: its opcode, the scopes that it was written in, what it reads."""
 
     opcode: str
     op_name: str
+    operands: tuple[str, ...] = ()
 
 
 UNKNOWN = Instruction("", "")
+VIEWS = frozenset({"bitcast", "get-tuple-element"})
 
 
 class Interval(NamedTuple):
@@ -178,13 +178,17 @@ def trace(compiled: Any, arguments: Sequence[Any]) -> tuple[list[Interval], floa
 
 def instructions(program: str) -> dict[str, Instruction]:
     """The instructions of a compiled program (`Compiled.as_text()`) by name; a fusion with a product is one."""
-    pattern = re.compile(r"^\s*(?:ROOT )?%?([\w.-]+) = .*?[\]})] ([\w-]+)\(.*?(?:op_name=\"([^\"]*)\"|$)", re.MULTILINE)
-    found = {name: Instruction(opcode, op_name) for name, opcode, op_name in pattern.findall(program)}
+    pattern = re.compile(
+        r"^\s*(?:ROOT )?%?([\w.-]+) = .*?[\]})] ([\w-]+)\((.*?)\)(?:.*?op_name=\"([^\"]*)\"|.*?$)", re.MULTILINE
+    )
+    found = {
+        name: Instruction(opcode, op_name, tuple(re.findall(r"%([\w.-]+)", operands)))
+        for name, opcode, operands, op_name in pattern.findall(program)
+    }
     bodies = re.findall(r"^%([\w.-]+) \([^\n]*\{\n(.*?)^\}", program, re.MULTILINE | re.DOTALL)
     with_product = {name for name, body in bodies if " dot(" in body}
-    for name, called in re.findall(
-        r"^\s*(?:ROOT )?%?([\w.-]+) = .*? fusion\(.*?calls=%([\w.-]+)", program, re.MULTILINE
-    ):
+    fusions = re.findall(r"^\s*(?:ROOT )?%?([\w.-]+) = .*? fusion\(.*?calls=%([\w.-]+)", program, re.MULTILINE)
+    for name, called in fusions:
         if called in with_product:
             found[name] = found[name]._replace(opcode="dot")
     return found
@@ -201,33 +205,46 @@ def summarise(
     intervals: Sequence[Interval], seconds: float, program: dict[str, Instruction], names: Sequence[str]
 ) -> Profile:
     """Means over `RUNS` runs that took `seconds` together, by phase and pass."""
-    leaves = [(program.get(i.operation, UNKNOWN), i) for i in intervals]
-    leaves = _to_the_end([(instruction, i) for instruction, i in leaves if instruction.opcode not in CONTAINERS])
-    busy, total = _union([i for _, i in leaves]), sum(i.end - i.start for _, i in leaves)
+    leaves = [i for i in intervals if program.get(i.operation, UNKNOWN).opcode not in CONTAINERS]
+    busy, total = _union(leaves), sum(i.end - i.start for i in leaves)
+    waits = list(_waits(leaves, program))
+    spent = [(i.operation, (i.end - i.start) / total * busy) for i in leaves] + waits
     times: dict[tuple[str, Passage] | None, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for instruction, interval in leaves:
+    for operation, nanoseconds in spent:
+        instruction = program.get(operation, UNKNOWN)
         phase = find_phase(instruction.op_name, names)
         key = None if phase is None else (phase, passage(instruction.op_name))
-        share = (interval.end - interval.start) / total
-        times[key][is_product(interval.operation, instruction)] += share * busy / 1e6 / RUNS
+        times[key][is_product(operation, instruction)] += nanoseconds / 1e6 / RUNS
     unnamed = sum(times.pop(None, [0.0]))
     entries = [Entry(*key, products, others) for key, (others, products) in times.items() if key is not None]
-    wall = 1e3 * seconds / RUNS
-    return Profile(tuple(sorted(entries, key=lambda entry: -entry.ms)), unnamed, wall - busy / 1e6 / RUNS, wall)
+    wall, idle = 1e3 * seconds / RUNS, busy + sum(gap for _, gap in waits)
+    return Profile(tuple(sorted(entries, key=lambda entry: -entry.ms)), unnamed, wall - idle / 1e6 / RUNS, wall)
 
 
-def _to_the_end(leaves: Iterable[tuple[Instruction, Interval]]) -> list[tuple[Instruction, Interval]]:
-    """A product before a gap lasts until the next operation: other threads finish it, which a trace does not see."""
-    ordered = sorted(leaves, key=lambda leaf: leaf[1].start)
-    starts = [interval.start for _, interval in ordered]
-    latest = list(itertools.accumulate((interval.end for _, interval in ordered), max))
-    found = []
-    for instruction, interval in ordered:
-        following = bisect.bisect_left(starts, interval.end)
-        gap = following < len(starts) and latest[following - 1] <= interval.end
-        if gap and is_product(interval.operation, instruction):
-            interval = interval._replace(end=starts[following])
-        found.append((instruction, interval))
+def _waits(leaves: Iterable[Interval], program: dict[str, Instruction]) -> Iterator[tuple[str, float]]:
+    """Gaps in which nothing runs, in nanoseconds, with the operation whose result comes next into use.
+
+    Other threads finish it meanwhile, which a trace does not see.
+    """
+    started: dict[str, float] = {}
+    reached = float("inf")
+    for interval in sorted(leaves, key=lambda interval: interval.start):
+        if interval.start > reached:
+            sources = _sources(interval.operation, program, started)
+            if sources:
+                yield max(sources, key=started.__getitem__), interval.start - reached
+        started[interval.operation] = float(interval.start)
+        reached = interval.end if reached == float("inf") else max(reached, interval.end)
+
+
+def _sources(operation: str, program: dict[str, Instruction], started: Mapping[str, float]) -> set[str]:
+    """The operations that it reads from and that have started; views of results are looked through."""
+    found: set[str] = set()
+    for name in program.get(operation, UNKNOWN).operands:
+        if name in started:
+            found.add(name)
+        elif program.get(name, UNKNOWN).opcode in VIEWS:
+            found |= _sources(name, program, started)
     return found
 
 

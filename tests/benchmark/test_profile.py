@@ -75,9 +75,9 @@ ENTRY %main (a: f32[4,4], b: f32[4,8]) -> f32[4,8] {
 def test_instructions_of_a_compiled_program():
     found = instructions(PROGRAM)
     assert found == {
-        "dot.1": Instruction("dot", "jit(loss)/step/forward/transpose"),
-        "fusion": Instruction("fusion", "jit(loss)/step/hebbian/mul"),
-        "while.2": Instruction("while", "jit(loss)/while"),
+        "dot.1": Instruction("dot", "jit(loss)/step/forward/transpose", ("a", "b")),
+        "fusion": Instruction("fusion", "jit(loss)/step/hebbian/mul", ("dot.1",)),
+        "while.2": Instruction("while", "jit(loss)/while", ("t",)),
         "copy.3": Instruction("copy", ""),
     }
     assert [name for name, instruction in found.items() if is_product(name, instruction)] == ["dot.1"]
@@ -85,15 +85,19 @@ def test_instructions_of_a_compiled_program():
 
 
 def test_a_fusion_with_a_product_is_one():
-    assert instructions(FUSED)["ynn_fusion.1"] == Instruction("dot", "jit(f)/transpose")
+    assert instructions(FUSED)["ynn_fusion.1"] == Instruction("dot", "jit(f)/transpose", ("a", "b"))
 
 
-def test_a_product_lasts_until_the_next_operation_begins():
+def test_a_gap_belongs_to_what_is_waited_for():
     ms = 1e6 * RUNS
-    intervals = [Interval("dot.1", 0, ms), Interval("fusion", 4 * ms, 6 * ms), Interval("dot.1", 7 * ms, 8 * ms)]
-    found = summarise(intervals, 10e-3 * RUNS, instructions(PROGRAM), NAMES)
-    assert [entry.products_ms for entry in found.entries] == pytest.approx([4 + 1, 0])
-    assert found.idle_ms == pytest.approx(3)
+    intervals = [Interval("dot.1", 0, ms), Interval("copy.3", ms, 2 * ms), Interval("fusion", 5 * ms, 7 * ms)]
+    found = summarise(intervals, 10e-3 * RUNS, instructions(PROGRAM), NAMES)  # the fusion reads the product
+    assert [(entry.phase, entry.ms) for entry in found.entries] == [("forward", 1 + 3), ("hebbian", 2)]
+    assert (found.unnamed_ms, found.idle_ms) == (pytest.approx(1), pytest.approx(3))
+    looked_through = {"a": Instruction("dot", "x/forward/y"), "b": Instruction("bitcast", "", ("a",))}
+    looked_through["c"] = Instruction("fusion", "x/hebbian/y", ("b",))
+    found = summarise([Interval("a", 0, ms), Interval("c", 3 * ms, 4 * ms)], 4e-3 * RUNS, looked_through, NAMES)
+    assert found.entries[0].products_ms == pytest.approx(3)
 
 
 def test_time_is_divided_among_operations_that_overlap():
