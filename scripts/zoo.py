@@ -1,8 +1,8 @@
 """Meta-train the genomes that ship with blur: python scripts/zoo.py NAME … [--data-dir DIR] [--out genomes]
 
 Every genome has a recipe, which this script follows stage by stage. Runs are kept, and one that was interrupted goes on
-where it was. The same recipe gives the same file on the same kind of machine with the same versions of the libraries,
-and one of the same quality elsewhere; `scripts/update_cards.py` then puts test figures into its card.
+where it was. The same recipe gives the same file on the same kind of machine with the same versions of this package and
+its libraries, and one of the same quality elsewhere; `scripts/update_cards.py` then puts test figures into its card.
 """
 
 from __future__ import annotations
