@@ -50,7 +50,8 @@ EXAMPLES = """\
 COMPUTING = {"demo", "meta-train", "evaluate", "train", "benchmark"}
 """Commands that take long."""
 
-TUNABLES = "GLIBC_TUNABLES"
+TUNABLES, AGAIN = "GLIBC_TUNABLES", "blur_again"
+"""The variable, and an option of the interpreter that says that it was set, whatever became of the environment."""
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -65,9 +66,11 @@ def start() -> int:
     They make gradients of wide networks faster, but have to be asked for before a process starts: so it starts itself
     once more. Whoever sets GLIBC_TUNABLES keeps what is in it.
     """
-    if sys.platform == "linux" and TUNABLES not in os.environ and set(sys.argv[1:2]) & COMPUTING:
-        os.environ[TUNABLES] = "glibc.malloc.hugetlb=1"
-        os.execv(sys.executable, sys.orig_argv)
+    command = next((word for word in sys.argv[1:] if word != "--debug"), "")
+    if sys.platform == "linux" and command in COMPUTING and TUNABLES not in os.environ and AGAIN not in sys._xoptions:
+        environment = os.environ | {TUNABLES: "glibc.malloc.hugetlb=1"}
+        with contextlib.suppress(OSError):  # then without
+            os.execve(sys.executable, [sys.executable, "-X", AGAIN, *sys.orig_argv[1:]], environment)
     return main()
 
 

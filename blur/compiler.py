@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -34,19 +35,20 @@ class Program:
     @functools.cached_property
     def jitted(self) -> Any:
         """What `jax.jit` returns."""
-        wanted = ALWAYS if self._gradient else ALWAYS | FORWARD_ONLY
-        return jax.jit(self._function, compiler_options=known(wanted), **self._options)
+        return jax.jit(self._function, compiler_options=compiler_options(self._gradient), **self._options)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Runs it."""
         return self.jitted(*arguments, **named)
 
 
-def known(options: Options) -> Options:
-    """Those options that this XLA knows; none on accelerators."""
+def compiler_options(gradient: bool) -> Options:
+    """Those that this XLA knows and XLA_FLAGS does not set; none on accelerators."""
     if jax.default_backend() != "cpu":
         return {}
-    return {name: value for name, value in options.items() if _knows(name, value)}
+    wanted = ALWAYS if gradient else ALWAYS | FORWARD_ONLY
+    flags = os.environ.get("XLA_FLAGS", "")
+    return {name: value for name, value in wanted.items() if name not in flags and _knows(name, value)}
 
 
 @functools.cache

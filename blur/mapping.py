@@ -19,7 +19,7 @@ def at_once(mapping: Mapping) -> bool:
 def mapped(function: Callable[..., Any], mapping: Mapping, *, batch_size: int | None = None) -> Callable[..., Any]:
     """`function` over the leading axis of all its arguments; a loop takes `batch_size` of them at a time."""
     if not at_once(mapping):
-        batch_size = None if batch_size == 1 else batch_size  # a batch of one would be mapped, too
+        batch_size = None if batch_size == 1 else batch_size  # else a batch of one would be vmapped
         return lambda *arguments: jax.lax.map(lambda one: function(*one), arguments, batch_size=batch_size)
 
     def run(*arguments: Any) -> Any:

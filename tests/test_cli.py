@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -353,20 +354,54 @@ def test_mistakes_of_the_library_are_marked(monkeypatch: pytest.MonkeyPatch, cap
     assert "IndexError: list index out of range (unexpected; --debug" in error_of(["tasks"], capsys)
 
 
-@pytest.mark.parametrize(("word", "given", "started"), [("demo", None, 1), ("demo", "mine", 0), ("--help", None, 0)])
-def test_the_program_starts_itself_again_for_large_pages(
-    word: str, given: str | None, started: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GLIBC_TUNABLES", given or "")
-    if given is None:
-        monkeypatch.delenv("GLIBC_TUNABLES")
+Starts = list[tuple[str, list[str], str]]
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
+    """What the program would start itself as: path, words and tunables. A real execve does not come back."""
+    found: Starts = []
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(sys, "argv", ["blur", word])
+    monkeypatch.setattr(sys, "orig_argv", ["python3", "-m", "blur", "demo"])
+    monkeypatch.setattr(sys, "argv", ["/blur/__main__.py", "--debug", "demo"])
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    monkeypatch.setattr(os, "execve", lambda path, words, env: found.append((path, words, env["GLIBC_TUNABLES"])))
     monkeypatch.setattr(cli, "main", lambda: 7)
-    tunables: list[str] = []
-    monkeypatch.setattr(os, "execv", lambda path, words: tunables.append(os.environ["GLIBC_TUNABLES"]))
-    assert cli.start() == 7  # a real execv does not come back
-    assert tunables == ["glibc.malloc.hugetlb=1"] * started
+    return found
+
+
+def test_the_program_starts_itself_again_for_large_pages(starts: Starts, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cli.start() == 7
+    words = [sys.executable, "-X", "blur_again", "-m", "blur", "demo"]
+    assert starts == [(sys.executable, words, "glibc.malloc.hugetlb=1")]
+    assert "GLIBC_TUNABLES" not in os.environ
+
+    def no_start(*arguments: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "execve", no_start)
+    assert cli.start() == 7
+
+
+def test_it_does_not_where_it_must_not(starts: Starts, monkeypatch: pytest.MonkeyPatch) -> None:
+    for owner, name, value in (
+        (sys, "platform", "darwin"),
+        (sys, "argv", ["blur", "--help"]),
+        (sys, "_xoptions", {"blur_again": True}),
+        (os, "environ", {"GLIBC_TUNABLES": "mine"}),
+    ):
+        with monkeypatch.context() as changed:
+            changed.setattr(owner, name, value)
+            assert cli.start() == 7
+    assert starts == []
+
+
+def test_the_program_that_starts_itself_again_runs() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    ran = subprocess.run(
+        [sys.executable, "-m", "blur", "demo", "--help"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "usage: blur demo" in ran.stdout
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -39,7 +39,7 @@ class Case:
       mode: loss or gradient.
       population: genomes that play the same episode from the same synapses; 1 is a genome without a leading axis.
       mapping: how the population is mapped.
-      storage: how its synapses are stored.
+      storage: how its synapses are stored; a genome without a population stores them as they are.
     """
 
     workload: Workload

@@ -15,8 +15,8 @@ LEAST_ROUNDS, MOST_ROUNDS = 3, 40
 """How often each contestant has its turn."""
 
 TURN_SECONDS, MOST_RUNS = 0.1, 10
-"""A turn of a fast contestant is several runs, about so long and at most so many; one more before them is not counted,
-as in use its caches are warm of itself and not of others."""
+"""A turn of a fast contestant is several runs, about so long and at most so many. Who takes less than that has one more
+before them that does not count: in use, nobody else has just filled the caches."""
 
 CPU_GEMM, ACCELERATOR_GEMM = 2048, 8192
 """Rows and columns of the square matrices whose product sets the roofline."""
@@ -48,14 +48,15 @@ def contestant(function: Callable[..., Any], *arguments: Any, jit: Callable[...,
 
 
 def in_turns(contestants: Mapping[str, Contestant], seconds: float) -> dict[str, list[float]]:
-    """Seconds of every run of every contestant, in rounds for about so many `seconds`, after two that warm up."""
+    """Seconds of the runs of every contestant that count, in rounds for about `seconds`, after two to warm up."""
     warm = {name: [_time(each), _time(each)][1] for name, each in contestants.items()}
     runs = {name: _within(TURN_SECONDS / once, 1, MOST_RUNS) for name, once in warm.items()}
-    round_seconds = sum((runs[name] + 1) * once for name, once in warm.items())
+    first = {name: once < TURN_SECONDS for name, once in warm.items()}
+    round_seconds = sum((runs[name] + first[name]) * once for name, once in warm.items())
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(_within(seconds / round_seconds, LEAST_ROUNDS, MOST_ROUNDS)):
         for name, each in contestants.items():
-            if runs[name] > 1:
+            if first[name]:
                 each.run()
             times[name] += [_time(each) for _ in range(runs[name])]
     return times

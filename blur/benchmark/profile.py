@@ -33,9 +33,9 @@ PROFILES_FILE = "profiles.json"
 CONTAINERS = frozenset({"while", "call", "conditional", "async-start", "async-done"})
 """Instructions whose time is that of others."""
 
-STORED = "(stored steps)"
-STORING = frozenset({"dynamic_update_index_in_dim", "dynamic_index_in_dim"})
-"""Scopes in which a loop stores and reads what it carries from step to step."""
+LOOP = "(loop)"
+INDEXING = frozenset({"dynamic_update_index_in_dim", "dynamic_index_in_dim"})
+"""Scopes in which a loop reads batches, and stores and reads steps for the gradient."""
 
 Passage = Literal["first", "recomputed", "gradient"]
 
@@ -63,7 +63,7 @@ class Profile:
     """Milliseconds per run. Where operations overlap, each has its part of the time in which any of them ran.
 
     Attributes:
-      entries: named phases, the most expensive first.
+      entries: phases, what is around them and the loop, the most expensive first.
       unnamed_ms: operations without a phase: the loop's own, copies.
       idle_ms: no operation ran, nor was one waited for: launching them.
       wall_ms: the sum of all.
@@ -77,11 +77,11 @@ class Profile:
     @property
     def heading(self) -> str:
         """How much of the time the entries name."""
-        return f"{self.named_share:.0%} of the time has a phase's name"
+        return f"{self.named_share:.0%} of the time has a name"
 
     @property
     def named_share(self) -> float:
-        """Share of the time that has the name of a phase."""
+        """Share of the time that is some entry's."""
         return sum(entry.ms for entry in self.entries) / self.wall_ms
 
 
@@ -217,12 +217,12 @@ def summarise(
         times[key][is_product(operation, instruction)] += nanoseconds / 1e6 / RUNS
     unnamed = sum(times.pop(None, [0.0]))
     entries = [Entry(*key, products, others) for key, (others, products) in times.items() if key is not None]
-    wall, idle = 1e3 * seconds / RUNS, busy + sum(gap for _, gap in waits)
-    return Profile(tuple(sorted(entries, key=lambda entry: -entry.ms)), unnamed, wall - idle / 1e6 / RUNS, wall)
+    wall, accounted = 1e3 * seconds / RUNS, busy + sum(gap for _, gap in waits)
+    return Profile(tuple(sorted(entries, key=lambda entry: -entry.ms)), unnamed, wall - accounted / 1e6 / RUNS, wall)
 
 
 def _waits(leaves: Iterable[Interval], program: dict[str, Instruction]) -> Iterator[tuple[str, float]]:
-    """Gaps in which nothing runs, in nanoseconds, with the operation whose result comes next into use.
+    """Gaps in which nothing runs, in nanoseconds, with the product whose result comes next into use.
 
     Other threads finish it meanwhile, which a trace does not see.
     """
@@ -238,11 +238,11 @@ def _waits(leaves: Iterable[Interval], program: dict[str, Instruction]) -> Itera
 
 
 def _sources(operation: str, program: dict[str, Instruction], started: Mapping[str, float]) -> set[str]:
-    """The operations that it reads from and that have started; views of results are looked through."""
+    """The products that it reads from and that have started; views of results are looked through."""
     found: set[str] = set()
     for name in program.get(operation, UNKNOWN).operands:
         if name in started:
-            found.add(name)
+            found |= {name} if is_product(name, program.get(name, UNKNOWN)) else set()
         elif program.get(name, UNKNOWN).opcode in VIEWS:
             found |= _sources(name, program, started)
     return found
@@ -251,12 +251,11 @@ def _sources(operation: str, program: dict[str, Instruction], started: Mapping[s
 def find_phase(op_name: str, names: Sequence[str]) -> str | None:
     """The first of `names` among the scopes of an operation, such as `jit(loss)/jvp(while)/body/step/forward/mul`.
 
-    What a loop stores of its steps for the gradient, and reads again, is `STORED`.
+    Outside all of them, what a loop reads and stores is `LOOP`.
     """
     scopes = set(re.split(r"[/()]", op_name))
-    if scopes & STORING or op_name.endswith("jvp()/broadcast_in_dim"):
-        return STORED
-    return next((name for name in names if name in scopes), None)
+    of_loop = scopes & INDEXING or op_name.endswith("jvp()/broadcast_in_dim")
+    return next((name for name in names if name in scopes), LOOP if of_loop else None)
 
 
 def passage(op_name: str) -> Passage:

@@ -15,6 +15,7 @@ from blur.benchmark.contestants import Case, engine
 from blur.benchmark.measure import in_turns
 from blur.benchmark.workloads import WORKLOADS
 from blur.files import write_file
+from blur.mapping import Mapping
 from blur.meta.storage import dual_is_faster
 
 STORAGE_FILE = "storage.json"
@@ -29,6 +30,7 @@ class StoragePlan:
       population: genomes that play the same episode.
       steps: inner steps T.
       batches: examples per step.
+      mapping: how the population is mapped.
       seconds: how long the two forms take turns (at least three rounds).
     """
 
@@ -36,6 +38,7 @@ class StoragePlan:
     population: int = 256
     steps: tuple[int, ...] = (5, 10, 20, 50)
     batches: tuple[int, ...] = (16, 32, 64, 128)
+    mapping: Mapping = "auto"
     seconds: float = 2.0
 
 
@@ -69,7 +72,7 @@ def compare_storage(plan: StoragePlan, report: Callable[[str], None] = lambda li
     records = []
     for number, (steps, batch) in enumerate(sizes, start=1):
         workload = dataclasses.replace(WORKLOADS[plan.workload], steps=steps, batch=batch)
-        case = Case(workload, population=plan.population)
+        case = Case(workload, population=plan.population, mapping=plan.mapping)
         report(f"[{number}/{len(sizes)}] {case}, {steps} steps, batches of {batch}")
         players = {form: engine(dataclasses.replace(case, storage=form)) for form in ("dense", "dual")}
         dense, dual = (1e3 * statistics.median(times) for times in in_turns(players, plan.seconds).values())

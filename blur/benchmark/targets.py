@@ -65,7 +65,7 @@ def judge(target: Target, records: Sequence[Record]) -> Verdict:
 
 
 def missed_cases(records: Sequence[Record]) -> list[tuple[str, Mode]]:
-    """Workload and mode of every target about one case that was not reached."""
+    """Workload and mode of every target about one case that was not reached, be it of one genome or of many."""
     missed = [v.target.case for v in (judge(target, records) for target in TARGETS) if v.met is False and v.target.case]
     return list(dict.fromkeys((workload, mode) for workload, mode, _ in missed))
 

@@ -35,9 +35,9 @@ Name = Literal["small", "wide", "shallow", "deep", "boolean"]
 class Benchmark:
     """Time episodes, meta-gradients and populations, in turns with a naive version, SGD and a large matrix product.
 
-    The folder --out receives benchmark.json and benchmark.png, and in profiles.json where the time of all goes that is
-    slower than it should be; the tables are printed. It takes minutes, on a CPU or whatever device JAX finds; leave the
-    machine alone meanwhile.
+    The folder --out receives benchmark.json and benchmark.png, and in profiles.json a profile of every case that is
+    slower than it should be (of one genome, where it is a population); the tables are printed. It takes minutes, on a
+    CPU or whatever device JAX finds; leave the machine alone meanwhile.
 
     For instance:
       blur benchmark --out runs/benchmark
@@ -65,6 +65,8 @@ class Benchmark:
     def run(self) -> None:
         """Measures, prints and writes; or profiles and prints."""
         cores_as_devices()
+        if self.dual and (self.profile is not None or self.workload != get_args(Name)):
+            raise ValueError("--dual compares the wide network alone; leave out --workload and --profile")
         if self.profile is not None:
             print_profiles(self.profile)
             return
@@ -85,7 +87,7 @@ class Benchmark:
         print(write_profiles(missed, self.out))
 
     def _compare_storage(self) -> None:
-        plan = StoragePlan()
+        plan = StoragePlan(mapping=self.mapping)
         if self.quick:
             plan = dataclasses.replace(plan, population=16, steps=(5, 20), batches=(16, 128), seconds=0.5)
         records = compare_storage(plan, report=lambda line: print(line, file=sys.stderr, flush=True))

@@ -18,7 +18,7 @@ def identity(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def relu_tanh(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """max(tanh z, 0), as tanh(max(z, 0)): what comes last is stored, so that nobody has to take the maximum again."""
+    """max(tanh z, 0), as tanh(max(z, 0)): XLA stores tanh's result, and would take a maximum of it at every use."""
     return jnp.tanh(jax.nn.relu(z))
 
 

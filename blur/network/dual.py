@@ -150,7 +150,9 @@ def need_arrays(synapses: Any, what: str) -> None:
     """Raises ValueError if synapses are not stored as arrays `[c, I, O]`, which `what` reads state by state."""
     refuse_dual(synapses, what)
     if any(map(is_flat, jax.tree.leaves(synapses, is_leaf=is_flat))):
-        raise ValueError(f"{what} needs synapses as arrays, but the input's are one matrix; use flat_input=False")
+        raise ValueError(
+            f"{what} needs synapses as arrays, but the input's are one matrix; use DenseSynapses(flat_input=False)"
+        )
 
 
 class Operations(NamedTuple):

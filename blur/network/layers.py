@@ -73,7 +73,10 @@ def mix(layer: Float[Array, "carried batch neurons"], transform: Float[Array, "s
 def mix_side_by_side(
     layer: Float[Array, "carried batch neurons"], transform: Float[Array, "states mixed"]
 ) -> Float[Array, "batch mixed_neurons"]:
-    """The same in rows, state after state: `[batch, mixed · neurons]`, as `FlatWeights` stores them."""
+    """m_c = Σ_d T[d, c] a_d in rows, state after state: `[batch, mixed · neurons]`, as `FlatWeights` stores synapses.
+
+    Reverse mode only.
+    """
     return _mix_in_rows(layer, transform[: layer.shape[0]]).reshape(layer.shape[1], -1)
 
 
@@ -138,7 +141,7 @@ def moments(
     """R_ij^{ed} = Σ_batch a_i^e a_j^d, before any mixing: every Hebbian sum of the two layers is linear in it."""
     flat = jnp.moveaxis(post, 0, 1).reshape(post.shape[1], -1)
     alike = jnp.broadcast_to(flat, (pre.shape[0], *flat.shape))
-    found = checkpoint_name(jnp.einsum("ebn,ebi->eni", alike, pre), KEPT)
+    found = jnp.einsum("ebn,ebi->eni", alike, pre)
     return found.reshape(pre.shape[0], post.shape[0], post.shape[2], pre.shape[2])
 
 

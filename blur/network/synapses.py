@@ -62,10 +62,10 @@ class DenseSynapses(Phase):
       separate_backward: whether backward synapses are their own, not the transpose of the forward ones.
       bias: whether each layer hears a bias neuron.
       symmetric: whether separate backward synapses start near transposes of the forward ones.
-      flat_input: store the forward synapses of the input as one matrix (`blur.network.flat`): faster, but only for
-        phases that know this form, `Forward`, `Hebbian`, `Decay` and `ApplyChange`.
-      dual_steps: store the forward synapses of the input in dual form (`blur.network.dual`), with room for this many
-        inner steps; None to store them as they are.
+      flat_input: store the forward synapses of the input as one matrix (`blur.network.flat`), which is faster; phases
+        that need them state by state refuse it.
+      dual_steps: store them in dual form instead (`blur.network.dual`), with room for this many inner steps; None for
+        not.
     """
 
     hidden: tuple[int, ...]

@@ -41,7 +41,7 @@ def test_tables_files_and_progress(plans, tmp_path, capsys):
     assert list(read_profiles(out)) == ["small gradient"]
     assert set(read_profiles(out).values()) == {PROFILE}
     printed = capsys.readouterr()
-    assert "small gradient: 80% of the time has a phase's name" in printed.out
+    assert "small gradient: 80% of the time has a name" in printed.out
     assert printed.err == "[1/2] small forward\n"
     assert "small forward-only, 16 genomes" in printed.out
     assert "GEMM 400, at best 450 (default) GFLOP/s" in printed.out
@@ -82,6 +82,8 @@ def test_dense_and_dual_synapses_are_compared_instead(monkeypatch, tmp_path, cap
     assert "2.00" in capsys.readouterr().out
     assert main(["benchmark", "--dual", "--out", str(tmp_path)]) == 0
     assert [(plan.population, len(plan.steps)) for plan in asked] == [(16, 2), (256, 4)]
+    assert main(["benchmark", "--dual", "--workload", "small"]) == 2
+    assert "leave out --workload" in capsys.readouterr().err
 
 
 def test_an_unknown_workload_is_one_line(capsys):
@@ -110,7 +112,7 @@ def test_the_readme_takes_the_tables_and_the_picture(monkeypatch, tmp_path):
     assert text.endswith("<!-- /speed -->\nafter\n")
     assert "| wide | forward | 20 | 0.5 | 0.718 | 40 | – | 3.0 | 12 |\n" in text
     assert "| wide forward-only | roofline ≥ 0.75 | 0.718 | no | 21.1 |\n" in text
-    assert "Where the time of `wide forward` goes (80% of the time has a phase's name):\n" in text
+    assert "Where the time of `wide forward` goes (80% of the time has a name):\n" in text
     assert "| hebbian | first | 6.00 | 2.00 | 80 % |\n" in text
     assert "`wide` in both forms, 4 genomes (`blur benchmark --dual`):\n" in text
     assert "| 5 | 16 | 16 | 8 | 2.00 | 20 | 10 | dual |\n" in text

@@ -35,6 +35,22 @@ def test_everyone_has_at_least_three_turns():
     assert len(log) == 2 + LEAST_ROUNDS * (1 + MOST_RUNS)
 
 
+def test_who_is_slow_has_one_run_a_turn_and_starts_cold(monkeypatch):
+    now, log = [0.0], []
+    monkeypatch.setattr("blur.benchmark.measure.time.perf_counter", lambda: now[0])
+
+    def lasting(name, seconds):
+        def run():
+            log.append(name)
+            now[0] += seconds
+
+        return Contestant(run, 0.0, 0)
+
+    times = in_turns({"slow": lasting("slow", 0.2), "fast": lasting("fast", 0.05)}, seconds=0.35 * 4)
+    assert times == {"slow": pytest.approx([0.2] * 4), "fast": pytest.approx([0.05] * 8)}
+    assert log == ["slow"] * 2 + ["fast"] * 2 + ["slow", "fast", "fast", "fast"] * 4
+
+
 def test_interquartile_range_of_known_numbers():
     assert interquartile_range([5.0, 1.0, 2.0, 3.0, 4.0]) == pytest.approx(2.0)
 

@@ -6,8 +6,8 @@ import pytest
 
 from blur.benchmark import profile as profiling
 from blur.benchmark.profile import (
+    LOOP,
     RUNS,
-    STORED,
     Instruction,
     Interval,
     find_phase,
@@ -42,8 +42,9 @@ def test_names_of_scopes():
         ("jit(loss)/initial_state/jit(_normal)/while", "initial_state", "first"),
         ("jit(loss)/while/body/step/add", "step", "first"),
         ("jit(forward_loss)/while", None, "first"),
-        ("jit(loss)/jvp()/while/body/jit(dynamic_update_index_in_dim)/dynamic_update_slice", STORED, "first"),
-        ("jit(loss)/jvp()/broadcast_in_dim", STORED, "first"),
+        ("jit(loss)/jvp()/while/body/jit(dynamic_update_index_in_dim)/dynamic_update_slice", LOOP, "first"),
+        ("jit(loss)/jvp()/broadcast_in_dim", LOOP, "first"),
+        ("jit(loss)/while/body/step/forward/jit(dynamic_index_in_dim)/dynamic_slice", "forward", "first"),
     ],
 )
 def test_an_operation_belongs_to_a_phase_and_a_pass(op_name, phase, part):
@@ -94,6 +95,18 @@ def test_a_gap_belongs_to_what_is_waited_for():
     found = summarise(intervals, 10e-3 * RUNS, instructions(PROGRAM), NAMES)  # the fusion reads the product
     assert [(entry.phase, entry.ms) for entry in found.entries] == [("forward", 1 + 3), ("hebbian", 2)]
     assert (found.unnamed_ms, found.idle_ms) == (pytest.approx(1), pytest.approx(3))
+    late = [Interval("fusion", 0, ms), Interval("copy.3", 3 * ms, 4 * ms)]  # after a fusion nothing is waited for
+    assert summarise(
+        late, 4e-3 * RUNS, instructions(PROGRAM) | {"copy.3": Instruction("copy", "", ("fusion",))}, NAMES
+    ).idle_ms == pytest.approx(2)
+    two = {"a": Instruction("dot", "x/forward/y"), "b": Instruction("dot", "x/backward/y")}
+    two["c"] = Instruction("fusion", "x/hebbian/y", ("b", "a"))
+    found = summarise(
+        [Interval("a", 0, ms), Interval("b", ms, 2 * ms), Interval("c", 5 * ms, 6 * ms)], 6e-3 * RUNS, two, NAMES
+    )
+    assert {entry.phase: entry.ms for entry in found.entries} == pytest.approx(
+        {"backward": 4, "forward": 1, "hebbian": 1}
+    )
     looked_through = {"a": Instruction("dot", "x/forward/y"), "b": Instruction("bitcast", "", ("a",))}
     looked_through["c"] = Instruction("fusion", "x/hebbian/y", ("b",))
     found = summarise([Interval("a", 0, ms), Interval("c", 3 * ms, 4 * ms)], 4e-3 * RUNS, looked_through, NAMES)

@@ -12,7 +12,8 @@ from blur.benchmark.measure import Contestant
 from blur.benchmark.report import STORAGE_HEADING, storage_rows
 from blur.benchmark.storage import StoragePlan, compare_storage, read_storage_records, write_storage_records
 from blur.benchmark.workloads import WORKLOADS, Workload
-from blur.meta.storage import dual_is_faster
+from blur.meta import objective
+from blur.meta.storage import dual_is_faster, with_storage
 
 
 def test_every_size_is_played_in_both_forms(monkeypatch, tmp_path):
@@ -34,10 +35,15 @@ def test_every_size_is_played_in_both_forms(monkeypatch, tmp_path):
     assert read_storage_records(tmp_path) == records
 
 
-def test_both_forms_give_the_same_scores():
+def test_both_forms_give_the_same_scores(monkeypatch):
     tiny = Workload("tiny", (4, 3, 2), states=2, batch=8, steps=2)
+    asked = []
+    monkeypatch.setattr(
+        objective, "with_storage", lambda storage, setting: asked.append(storage) or with_storage(storage, setting)
+    )
     dense, dual = (engine(Case(tiny, population=3, storage=form)).run() for form in ("dense", "dual"))
     np.testing.assert_allclose(dense.loss, dual.loss, rtol=1e-5)
+    assert set(asked) == {"dense", "dual"}
 
 
 def test_the_table_has_times_of_a_genome_and_the_quotient(monkeypatch):
