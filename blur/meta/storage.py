@@ -16,8 +16,8 @@ Storage = Literal["auto", "dense", "dual"]
 """`dense` stores the input's synapses as they are, `dual` in dual form (`blur.network.dual`), for as long as a life
 lasts; `auto` takes the form that should be faster. Rules that have no dual form keep their own."""
 
-DUAL_COST = 2.5
-"""How much longer an operation of the dual form takes, measured on CPUs: its products are smaller."""
+DUAL_COST = 2.4
+"""How much longer an operation of the dual form takes, by `blur benchmark --dual` on a CPU: its products are smaller."""
 
 DUAL_AT_ONCE = 4
 """Members of a population that a loop on a CPU plays together in dual form: they share products with the inputs."""
