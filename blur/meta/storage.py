@@ -17,7 +17,7 @@ Storage = Literal["auto", "dense", "dual"]
 lasts; `auto` takes the form that should be faster. Rules that have no dual form keep their own."""
 
 DUAL_COST = 2.4
-"""How much longer an operation of the dual form takes, as its products are smaller: `blur benchmark --dual` on a CPU."""
+"""How much longer an operation of the dual form takes, as its products are smaller (`blur benchmark --dual`)."""
 
 DUAL_AT_ONCE = 4
 """Members of a population that a loop on a CPU plays together in dual form: they share products with the inputs."""
