@@ -3,7 +3,7 @@
 Every genome has a recipe, which this script follows stage by stage. Runs are kept, and one that was interrupted goes on
 where it was. The same recipe gives the same file on the same kind of machine with the same versions of this package and
 its libraries. Elsewhere rounding soon leads to another genome, mostly of the same quality; but of the four candidates
-that `regression-k4` starts from, only some learn sines, and with other rounding perhaps none: look at its validation, or
+that `regression-k4` starts from, only some learn sines, and with other rounding perhaps none: see its validation, or
 change the seed. `scripts/update_cards.py` then puts test figures into its card.
 """
 
