@@ -51,12 +51,12 @@ def in_turns(contestants: Mapping[str, Contestant], seconds: float) -> dict[str,
     """Seconds of the runs of every contestant that count, in rounds for about `seconds`, after two to warm up."""
     warm = {name: [_time(each), _time(each)][1] for name, each in contestants.items()}
     runs = {name: _within(TURN_SECONDS / once, 1, MOST_RUNS) for name, once in warm.items()}
-    first = {name: once < TURN_SECONDS for name, once in warm.items()}
-    round_seconds = sum((runs[name] + first[name]) * once for name, once in warm.items())
+    warmed = {name: once < TURN_SECONDS for name, once in warm.items()}
+    round_seconds = sum((runs[name] + warmed[name]) * once for name, once in warm.items())
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(_within(seconds / round_seconds, LEAST_ROUNDS, MOST_ROUNDS)):
         for name, each in contestants.items():
-            if first[name]:
+            if warmed[name]:
                 each.run()
             times[name] += [_time(each) for _ in range(runs[name])]
     return times

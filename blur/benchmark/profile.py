@@ -64,7 +64,7 @@ class Profile:
 
     Attributes:
       entries: phases, what is around them and the loop, the most expensive first.
-      unnamed_ms: operations without a phase: the loop's own, copies.
+      unnamed_ms: operations without a name, such as copies.
       idle_ms: no operation ran, nor was one waited for: launching them.
       wall_ms: the sum of all.
     """
