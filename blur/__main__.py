@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from blur.cli import start
+from blur.cli.main import start
 
 sys.exit(start())

@@ -12,8 +12,8 @@ import jax
 import numpy as np
 
 import blur
-from blur.genome_io import genome_to_json
-from blur.original import OriginalNetwork, from_original, to_original
+from blur.files.genomes import genome_to_json
+from blur.rules.original import OriginalNetwork, from_original, to_original
 
 
 def main(folder: Path) -> None:

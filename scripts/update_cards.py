@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from blur.genome_io import SUFFIX, load_genome, save_genome
-from blur.summary import HEADING
+from blur.files.genomes import SUFFIX, load_genome, save_genome
+from blur.reports.summary import HEADING
 
 
 def test_rows(folder: Path) -> dict[str, list[str]]:

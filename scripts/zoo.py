@@ -20,10 +20,10 @@ from typing import Any
 import jax
 
 import blur
-from blur.genome_io import GenomeFile, load_genome, save_genome
-from blur.meta.run_folder import parts_of_run
-from blur.rule import Genome, UpdateRule
-from blur.rules.resize import with_hidden
+from blur.core.rule import Genome, UpdateRule
+from blur.files.genomes import GenomeFile, load_genome, save_genome
+from blur.meta.run.folder import parts_of_run
+from blur.rules.variants import with_hidden
 from blur.tasks.task import Task
 
 

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from blur.genome_io import load_genome, save_genome
-from blur.inner_loop import unroll
-from blur.losses import accuracy
-from blur.rule import batch_spec
+from blur.core.inner_loop import unroll
+from blur.core.losses import accuracy
+from blur.core.rule import batch_spec
+from blur.files.genomes import load_genome, save_genome
 from blur.tasks import make_task
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")

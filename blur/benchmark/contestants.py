@@ -13,14 +13,14 @@ from jaxtyping import Array, Key
 from blur.benchmark.measure import Contestant, contestant
 from blur.benchmark.naive import naive_loss
 from blur.benchmark.workloads import Mode, Workload, random_episode
-from blur.compiler import Program
-from blur.inner_loop import episode_loss
-from blur.mapping import Mapping, mapped
+from blur.core.inner_loop import episode_loss
+from blur.core.rule import Episode, UpdateRule
 from blur.meta import Setting
-from blur.meta.devices import everywhere, spread, training_mesh
 from blur.meta.objective import Objective, population_scores
-from blur.meta.storage import Storage, members_at_once
-from blur.rule import Episode, UpdateRule
+from blur.meta.population import Storage, members_at_once
+from blur.parallel.devices import everywhere, spread, training_mesh
+from blur.support.compiler import Program
+from blur.support.mapping import Mapping, mapped
 from blur.tasks.task import Kind, Split
 
 MOST_RIVALS = 16

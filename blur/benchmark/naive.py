@@ -14,10 +14,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from blur.benchmark.workloads import Workload
-from blur.network.flat import FlatWeights
-from blur.network.normalisation import EPSILON
+from blur.core.rule import Batch, Episode, Genome, as_arrays, batch_spec
+from blur.network.batch_norm import EPSILON
 from blur.network.synapses import Synapse
-from blur.rule import Batch, Episode, Genome, as_arrays, batch_spec
+from blur.network.weights.flat import FlatWeights
 
 Layer = Float[Array, "_batch _neurons states"]
 Square = Float[Array, "_all _all states"]

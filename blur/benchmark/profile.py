@@ -20,10 +20,10 @@ import jax
 from jaxtyping import Array, Float, Key, PyTree
 
 from blur.benchmark.workloads import Mode, Workload, random_episode
-from blur.compiler import Program
-from blur.files import write_file
-from blur.inner_loop import episode_loss
-from blur.rule import Batch, Chain, ChainRule, Genome, UpdateRule
+from blur.core.inner_loop import episode_loss
+from blur.core.rule import Batch, Chain, ChainRule, Genome, UpdateRule
+from blur.support.atomic import write_file
+from blur.support.compiler import Program
 
 RUNS = 10
 """Runs that are traced."""

@@ -13,9 +13,9 @@ import jax
 from blur.benchmark.contestants import Case, contestants
 from blur.benchmark.measure import gemm_contestants, gemm_gflops, gemm_size, in_turns, interquartile_range
 from blur.benchmark.workloads import WORKLOADS, Mode, Workload, flop
-from blur.files import write_file
-from blur.mapping import Mapping
-from blur.meta.hosts import usable_cores
+from blur.parallel.hosts import usable_cores
+from blur.support.atomic import write_file
+from blur.support.mapping import Mapping
 
 FILE_NAME = "benchmark.json"
 

@@ -14,9 +14,9 @@ import jax
 from blur.benchmark.contestants import Case, engine
 from blur.benchmark.measure import in_turns
 from blur.benchmark.workloads import WORKLOADS
-from blur.files import write_file
-from blur.mapping import Mapping
-from blur.meta.storage import dual_is_faster
+from blur.meta.population import dual_is_faster
+from blur.support.atomic import write_file
+from blur.support.mapping import Mapping
 
 STORAGE_FILE = "storage.json"
 

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from blur.losses import LOSSES, Loss
-from blur.rule import Episode, make_batch
+from blur.core.losses import LOSSES, Loss
+from blur.core.rule import Episode, make_batch
 from blur.rules.bidirectional import Bidirectional
-from blur.rules.gradient import OptaxMLP
+from blur.rules.optax_mlp import OptaxMLP
 from blur.tasks.task import Kind
 
 Mode = Literal["forward", "gradient"]
@@ -66,7 +66,7 @@ class Workload:
 
     @property
     def loss_name(self) -> str:
-        """Its name in `blur.losses.LOSSES`."""
+        """Its name in `blur.core.losses.LOSSES`."""
         return "cross_entropy" if self.kind == "classification" else "l2"
 
     @property

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from blur.rule import Batch, Episode, Genome, UpdateRule, as_arrays, batch_spec
+from blur.core.rule import Batch, Episode, Genome, UpdateRule, as_arrays, batch_spec
 
 REPETITIONS = 15
 

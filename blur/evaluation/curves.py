@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from blur.inner_loop import unroll
-from blur.losses import Loss, accuracy, cross_entropy, squared_error
-from blur.mapping import mapped
-from blur.rule import Episode, Genome, UpdateRule, batch_spec
+from blur.core.inner_loop import unroll
+from blur.core.losses import Loss, accuracy, cross_entropy, squared_error
+from blur.core.rule import Episode, Genome, UpdateRule, batch_spec
+from blur.support.mapping import mapped
 from blur.tasks.task import Kind, Split, Task
 
 BLOCK = 4

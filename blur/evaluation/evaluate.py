@@ -13,17 +13,17 @@ import jax
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from blur.core.rule import Batch, Episode, UpdateRule
 from blur.evaluation.baselines import Baseline, genome_of, make_baselines, tune_baseline, variants
+from blur.evaluation.cache import Result, keep_scores, tree_digest
 from blur.evaluation.cost import count_parameters, first_batch, step_cost
 from blur.evaluation.curves import Block, Play, make_play, make_sampler, play_all
 from blur.evaluation.plan import Condition, EvaluationPlan, Learner
 from blur.evaluation.records import Record, Scored, make_record
-from blur.evaluation.scores import Result, keep_scores, tree_digest
 from blur.evaluation.tuning import Metric, Tuned, cost
-from blur.genome_io import library_versions, rule_config
-from blur.network.normalisation import StatisticsRule
-from blur.rule import Batch, Episode, UpdateRule
-from blur.rules.resize import hidden_of, statistics_of, with_hidden, with_statistics
+from blur.files.genomes import library_versions, rule_config
+from blur.network.batch_norm import StatisticsRule
+from blur.rules.variants import hidden_of, statistics_of, with_hidden, with_statistics
 from blur.tasks import ImageTask, make_task
 from blur.tasks.task import Task
 

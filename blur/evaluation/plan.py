@@ -6,9 +6,9 @@ import dataclasses
 import itertools
 from typing import Literal, NamedTuple
 
-from blur.network.normalisation import StatisticsRule
-from blur.rule import Genome, UpdateRule
-from blur.rules.gradient import OPTIMIZERS
+from blur.core.rule import Genome, UpdateRule
+from blur.network.batch_norm import StatisticsRule
+from blur.rules.optax_mlp import OPTIMIZERS
 
 
 class Learner(NamedTuple):

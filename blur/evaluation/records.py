@@ -15,7 +15,7 @@ from blur.evaluation.curves import Curves
 from blur.evaluation.plan import Condition
 from blur.evaluation.statistics import bootstrap_interval
 from blur.evaluation.tuning import Metric, Tuned, finite_or_none
-from blur.network.normalisation import StatisticsRule
+from blur.network.batch_norm import StatisticsRule
 
 Ends = tuple[float | None, float | None]
 Verdict = Literal["better", "worse", "equal"]

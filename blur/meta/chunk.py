@@ -11,13 +11,13 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Int, Key, PyTree
 
-from blur.compiler import Program
-from blur.mapping import Mapping, mapped
-from blur.meta.devices import agreed, gathered, share, spread
 from blur.meta.objective import Metrics
-from blur.meta.outer import Outer
+from blur.meta.outer.base import Outer
 from blur.meta.schedule import CHUNK_CAPACITY
 from blur.meta.setting import Setting
+from blur.parallel.devices import agreed, gathered, share, spread
+from blur.support.compiler import Program
+from blur.support.mapping import Mapping, mapped
 
 
 def run_chunk(
@@ -34,8 +34,8 @@ def run_chunk(
     """Meta-steps `first … first + length − 1` of every candidate on one setting.
 
     `first` and `length` are traced: one compilation serves every chunk on a setting. With a `mesh`
-    (`blur.meta.devices.training_mesh`) its devices divide the work; all arguments lie on all of them, but for `held`,
-    which is divided by its two leading axes.
+    (`blur.parallel.devices.training_mesh`) its devices divide the work; all arguments lie on all of them, except `held`,
+    whose two leading axes are divided.
 
     Returns:
       The outer states, what is held, and metrics `[candidates, CHUNK_CAPACITY]`, of which the first `length` count.

@@ -4,15 +4,15 @@ import dataclasses
 import difflib
 from typing import NamedTuple, get_args
 
-from blur.choices import check_choice
-from blur.mapping import Mapping
-from blur.meta.evolution import TRUNCATED, EvolutionOuter, Strategy, strategies
-from blur.meta.gradient import GradientOuter
 from blur.meta.objective import NanPolicy, Objective
-from blur.meta.optimiser import OPTIMISERS, Optimiser
-from blur.meta.outer import Outer
-from blur.meta.storage import Storage
-from blur.meta.truncated import TruncatedOuter
+from blur.meta.outer.base import Outer
+from blur.meta.outer.evolution import TRUNCATED, EvolutionOuter, Strategy, strategies
+from blur.meta.outer.gradient import GradientOuter
+from blur.meta.outer.optimiser import OPTIMISERS, Optimiser
+from blur.meta.outer.truncated import TruncatedOuter
+from blur.meta.population import Storage
+from blur.support.errors import check_choice
+from blur.support.mapping import Mapping
 
 SMALL_STEPS = ("Open_ES", *TRUNCATED)
 """Strategies that estimate a gradient without adapting their std, which therefore has to be small."""

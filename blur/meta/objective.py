@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from blur.inner_loop import episode_loss
-from blur.losses import FOR_CLASSES, LOSSES, NOT_DIFFERENTIABLE, Loss, accuracy
-from blur.mapping import Mapping, at_once, mapped
-from blur.meta.devices import gathered, share, summed
+from blur.core.inner_loop import episode_loss
+from blur.core.losses import FOR_CLASSES, LOSSES, NOT_DIFFERENTIABLE, Loss, accuracy
+from blur.core.rule import Batch, Episode, Genome
+from blur.meta.population import Storage, members_at_once, with_storage
 from blur.meta.setting import Setting
-from blur.meta.storage import Storage, members_at_once, with_storage
-from blur.rule import Batch, Episode, Genome
+from blur.parallel.devices import gathered, share, summed
+from blur.support.mapping import Mapping, at_once, mapped
 from blur.tasks.task import Split
 
 NanPolicy = Literal["penalise", "skip", "raise"]
@@ -34,7 +34,7 @@ class Objective:
     """What is minimised, and how it is computed.
 
     Attributes:
-      fitness: a name in `blur.losses.LOSSES`; None for the task's own (cross-entropy, or l2 in regression).
+      fitness: a name in `blur.core.losses.LOSSES`; None for the task's own (cross-entropy, or l2 in regression).
       episodes: episodes per genome and meta-step.
       nan_policy: what a diverged episode counts.
       remat: recompute inner steps in the backward pass of a gradient instead of storing them.

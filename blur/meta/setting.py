@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import jax
 from jaxtyping import Array, Key
 
-from blur.genome_shapes import check_same_genome, genome_shapes
-from blur.inner_loop import check_life
-from blur.rule import Episode, UpdateRule
+from blur.core.genome import check_same_genome, genome_shapes
+from blur.core.inner_loop import check_life
+from blur.core.rule import Episode, UpdateRule
 from blur.tasks.task import Split, Task
 
 MOST_NUMBERS = 2**25

@@ -16,23 +16,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from blur.config import Known, to_config
-from blur.genome_shapes import check_same_genome, genome_shapes
+from blur.core.genome import check_same_genome, genome_shapes
+from blur.core.rule import Genome
+from blur.files.config import Known, to_config
+from blur.files.tensors import flatten_tensors
 from blur.meta.chunk import compiled_chunk
 from blur.meta.config import MetaTraining, make_outer, run_size
-from blur.meta.devices import everywhere, training_mesh
-from blur.meta.hosts import from_first_process, is_first_process, on_any_process
-from blur.meta.interruption import Interruption
 from blur.meta.objective import Objective
-from blur.meta.outer import Outer
-from blur.meta.progress import ProgressMeter
-from blur.meta.run_folder import Record, RunFolder, history, plot_learning_curve
-from blur.meta.run_state import RunKeys, RunState, initial_run_state, run_keys
+from blur.meta.outer.base import Outer
+from blur.meta.run.best import Kept, contenders, keep_best, validate_mixture
+from blur.meta.run.folder import Record, RunFolder, history, plot_learning_curve
+from blur.meta.run.interruption import Interruption
+from blur.meta.run.progress import ProgressMeter
+from blur.meta.run.state import RunKeys, RunState, initial_run_state, run_keys
 from blur.meta.schedule import draw_settings, next_length, same_setting
 from blur.meta.setting import Setting, check_settings
-from blur.meta.validation import Kept, contenders, keep_best, validate_mixture
-from blur.rule import Genome
-from blur.tensor_file import flatten_tensors
+from blur.parallel.devices import everywhere, training_mesh
+from blur.parallel.hosts import from_first_process, is_first_process, on_any_process
 
 DEFAULTS = MetaTraining()
 
@@ -50,7 +50,7 @@ class MetaTrainResult:
       accuracy: its accuracy there; NaN in regression.
       candidate: which candidate it came from.
       meta_step: after how many meta-steps it was found.
-      history: what happened on the way; see `blur.meta.run_folder.history`.
+      history: what happened on the way; see `blur.meta.run.folder.history`.
     """
 
     genome: Genome
@@ -89,7 +89,7 @@ def meta_train(
       progress: show progress on stderr if it is a terminal.
       command: the command line that the genome file names as its origin.
       devices: how many devices share the work; by default all that JAX sees, on all hosts; of a CPU's cores, where
-        they are devices (`blur.meta.hosts.cores_as_devices`), as many as the work divides over.
+        they are devices (`blur.parallel.hosts.cores_as_devices`), as many as the work divides over.
 
     Raises:
       ValueError: settings, configuration, `init`, `out` or `devices` do not fit.
@@ -256,7 +256,7 @@ class _Run:
         return result
 
     def _save_genome(self, folder: RunFolder, kept: Kept) -> None:
-        from blur.genome_io import save_genome
+        from blur.files.genomes import save_genome
 
         description = self.description()
         measured = {"meta_step": int(kept.meta_step), "validation_fitness": float(kept.fitness)}

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from blur.network.dual import is_factors, need_arrays, scaled
+from blur.core.rule import Batch, Genome, Phase
+from blur.core.state import State
 from blur.network.synapses import Synapse
-from blur.rule import Batch, Genome, Phase
-from blur.state import State
+from blur.network.weights.dual import is_factors, need_arrays, scaled
 
 
 def amend(state: State, *synapses: Synapse) -> State:

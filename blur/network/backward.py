@@ -8,12 +8,12 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
+from blur.core.rule import Batch, Genome
+from blur.core.state import State
 from blur.network.activations import find_activation
-from blur.network.layers import Layer, cross, cross_back, mix
+from blur.network.mixing import Layer, cross, cross_back, mix
 from blur.network.sweep import Sweep
 from blur.network.synapses import Synapse
-from blur.rule import Batch, Genome
-from blur.state import State
 
 Combine = Literal["additive", "gated", "multiplicative", "multiplicative_second_state", "replace"]
 

@@ -7,8 +7,8 @@ import dataclasses
 import jax
 from jaxtyping import Array, Key
 
-from blur.rule import Batch, Genome, Phase, Phases
-from blur.state import State
+from blur.core.rule import Batch, Genome, Phase, Phases
+from blur.core.state import State
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,13 +7,13 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from blur.core.rule import Batch, Genome
+from blur.core.state import State
 from blur.network.activations import Activation, find_activation
-from blur.network.layers import Layer, cross
-from blur.network.normalisation import Statistics, StatisticsRule
+from blur.network.batch_norm import Statistics, StatisticsRule
+from blur.network.mixing import Layer, cross
 from blur.network.sweep import Sweep
 from blur.network.synapses import Synapse
-from blur.rule import Batch, Genome
-from blur.state import State
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from blur.core.rule import Batch, Genome
+from blur.core.state import State
 from blur.network.activations import find_activation
-from blur.network.dual import Factors, is_dual, refuse_dual, remember
-from blur.network.flat import FlatWeights, is_flat
-from blur.network.layers import Layer, mix, mix_side_by_side, mixes_after, moments, outer
 from blur.network.layerwise import LayerwisePhase
+from blur.network.mixing import Layer, mix, mix_side_by_side, mixes_after, moments, outer
 from blur.network.synapses import Synapse, Synapses
-from blur.rule import Batch, Genome
-from blur.state import State
+from blur.network.weights.dual import Factors, is_dual, refuse_dual, remember
+from blur.network.weights.flat import FlatWeights, is_flat
 
 
 class Change(NamedTuple):

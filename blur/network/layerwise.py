@@ -8,9 +8,9 @@ from typing import Literal
 import jax
 from jaxtyping import Array, Key
 
-from blur.messages import short
-from blur.rule import Genome, Phase
-from blur.state import State
+from blur.core.rule import Genome, Phase
+from blur.core.state import State
+from blur.support.errors import short
 
 PerLayer = int | Literal["ends"] | None
 """None: one genome for all layers. `ends`: one for the first synapse layer, one for the last, one for all between, at

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from blur.core.rule import Genome
 from blur.network.activations import Activation
+from blur.network.batch_norm import Statistics, SynapseNormalisation, normalise, normalise_batch
 from blur.network.layerwise import LayerwisePhase
-from blur.network.normalisation import Statistics, SynapseNormalisation, normalise, normalise_batch
 from blur.network.synapses import Synapse
-from blur.rule import Genome
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from blur.network.dual import empty_dual
-from blur.network.flat import flat
+from blur.core.rule import Batch, Genome, Phase
+from blur.core.state import State
 from blur.network.noise import normal_noise
-from blur.rule import Batch, Genome, Phase
-from blur.state import State
+from blur.network.weights.dual import empty_dual
+from blur.network.weights.flat import flat
 
 
 class Synapse(NamedTuple):
@@ -62,10 +62,10 @@ class DenseSynapses(Phase):
       separate_backward: whether backward synapses are their own, not the transpose of the forward ones.
       bias: whether each layer hears a bias neuron.
       symmetric: whether separate backward synapses start near transposes of the forward ones.
-      flat_input: store the forward synapses of the input as one matrix (`blur.network.flat`), which is faster; phases
-        that need them state by state refuse it.
-      dual_steps: store them in dual form instead (`blur.network.dual`), with room for this many inner steps; None for
-        not.
+      flat_input: store the forward synapses of the input as one matrix (`blur.network.weights.flat`), which is
+        faster; phases that need them state by state refuse it.
+      dual_steps: store them in dual form instead (`blur.network.weights.dual`), with room for this many inner
+        steps; None for not.
     """
 
     hidden: tuple[int, ...]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from blur import network
+from blur.core.rule import Chain, Phases
 from blur.network import ACTIVATIONS
-from blur.original import OriginalNetwork
-from blur.rule import Chain, Phases
-from blur.rules.attention import LinearAttention
 from blur.rules.bidirectional import Bidirectional
-from blur.rules.constructed_attention import GradientDescentAttention
-from blur.rules.gradient import OptaxMLP
-from blur.rules.hebbian_attention import KeepResidual, PresentPairs, PresentTargets, SumSynapses, prediction
-from blur.rules.transformer import Attend, Descend, Embed, Perceptron, Transformer
+from blur.rules.in_context.constructed import GradientDescentAttention
+from blur.rules.in_context.linear_attention import LinearAttention
+from blur.rules.in_context.on_engine import KeepResidual, PresentPairs, PresentTargets, SumSynapses, prediction
+from blur.rules.in_context.transformer import Attend, Descend, Embed, Perceptron, Transformer
+from blur.rules.optax_mlp import OptaxMLP
+from blur.rules.original import OriginalNetwork
 from blur.rules.two_state_sgd import TwoStateSGD
 
 _RULES = (

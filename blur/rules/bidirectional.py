@@ -6,17 +6,17 @@ import dataclasses
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-from blur.choices import check_choice
+from blur.core.rule import Chain, ChainRule, chain
 from blur.network.activations import ACTIVATIONS
 from blur.network.amendments import Decay
 from blur.network.backward import Backward
+from blur.network.batch_norm import StatisticsRule
+from blur.network.ends import Feedback, PresentInput, Readout
 from blur.network.forward import Forward
 from blur.network.hebbian import ApplyChange, Hebbian
 from blur.network.layerwise import PerLayer, check_per_layer
-from blur.network.normalisation import StatisticsRule
-from blur.network.present import Feedback, PresentInput, Readout
 from blur.network.synapses import DenseSynapses, check_widths
-from blur.rule import Chain, ChainRule, chain
+from blur.support.errors import check_choice
 
 Normalise = Literal["none", "forward", "both"]
 SynapseRule = Literal["separate", "tied"]
@@ -56,7 +56,8 @@ class Bidirectional(ChainRule):
       transform_scale: standard deviation of the transforms ν, μ, ν̃, μ̃ of a random genome.
       initial_update: η̃ of a random genome.
       dual_steps: None, or the most inner steps of a life whose input synapses are stored in dual form: the same numbers
-        with fewer operations where layers are wide, lives short and populations share episodes (`blur.network.dual`).
+        with fewer operations where layers are wide, lives short and populations share episodes, see
+        `blur.network.weights.dual`.
 
     Raises:
       ValueError: an unknown name, too few states, or an impossible width.

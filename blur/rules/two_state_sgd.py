@@ -8,13 +8,13 @@ from functools import cached_property
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
+from blur.core.rule import Chain, ChainRule, Genome, chain
 from blur.network.activations import WithDerivative
 from blur.network.backward import Backward
+from blur.network.ends import Feedback, LossGradient, PresentInput, Readout
 from blur.network.forward import Forward
 from blur.network.hebbian import ApplyChange, Hebbian
-from blur.network.present import Feedback, LossGradient, PresentInput, Readout
 from blur.network.synapses import DenseSynapses
-from blur.rule import Chain, ChainRule, Genome, chain
 
 
 @dataclasses.dataclass(frozen=True)

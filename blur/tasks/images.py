@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Array, Float, Key, Num, Shaped
 from numpy.typing import ArrayLike
 
-from blur.rule import Batch, Episode, Stream, as_arrays, make_batch
-from blur.tasks.arrays import Dataset, divisor
-from blur.tasks.datasets import load_dataset
-from blur.tasks.resize import resize
+from blur.core.rule import Batch, Episode, Stream, as_arrays, make_batch
+from blur.data.arrays import Dataset, divisor
+from blur.data.datasets import load_dataset
+from blur.data.resize import resize
 from blur.tasks.sampling import check_sizes, draw_disjoint, draw_indices, split_key
 from blur.tasks.task import Kind, Split
 

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from blur.choices import check_choice
-from blur.rule import Batch, Episode
+from blur.core.rule import Batch, Episode
+from blur.support.errors import check_choice
 from blur.tasks.synthetic import SyntheticTask
 from blur.tasks.task import Kind, Split
 

@@ -7,7 +7,7 @@ import abc
 import jax
 from jaxtyping import Array, Float, Key, PyTree
 
-from blur.rule import Batch, Episode, make_batch
+from blur.core.rule import Batch, Episode, make_batch
 from blur.tasks.sampling import check_sizes, split_key
 from blur.tasks.task import Split
 

@@ -6,7 +6,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Array, Key
 
-from blur.rule import Episode
+from blur.core.rule import Episode
 
 Split = Literal["train", "validation", "test"]
 """While meta-training (`train`), support and query come from disjoint parts of the meta-train examples, divided anew

@@ -10,10 +10,10 @@ from claim import Claim, Finding, at_most, main
 from figures import panels
 from in_context import SOURCE
 
-from blur.inner_loop import unroll
-from blur.rule import Batch, make_batch
-from blur.rules.attention import LinearAttention
-from blur.rules.constructed_attention import gradient_descent
+from blur.core.inner_loop import unroll
+from blur.core.rule import Batch, make_batch
+from blur.rules.in_context.constructed import gradient_descent
+from blur.rules.in_context.linear_attention import LinearAttention
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 

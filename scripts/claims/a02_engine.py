@@ -13,11 +13,11 @@ from claim import Claim, Finding, at_most, main
 from figures import panels
 from in_context import SOURCE
 
-from blur.inner_loop import unroll
-from blur.rule import Batch, Chain
-from blur.rules.attention import LinearAttention
-from blur.rules.constructed_attention import gradient_descent
-from blur.rules.hebbian_attention import data_space, engine_genome, weight_space
+from blur.core.inner_loop import unroll
+from blur.core.rule import Batch, Chain
+from blur.rules.in_context.constructed import gradient_descent
+from blur.rules.in_context.linear_attention import LinearAttention
+from blur.rules.in_context.on_engine import data_space, engine_genome, weight_space
 
 STEP_SIZE = 1.5
 PAIRS, QUERIES, INPUTS, OUTPUTS = 10, 50, 6, 2

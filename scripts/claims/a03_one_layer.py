@@ -31,7 +31,8 @@ from in_context import (
 )
 
 import blur.meta
-from blur.evaluation.in_context import (
+from blur.core.rule import Genome
+from blur.identify.likeness import (
     draw_tasks,
     interpolate,
     likeness,
@@ -40,8 +41,7 @@ from blur.evaluation.in_context import (
     products,
     sensitivities,
 )
-from blur.rule import Genome
-from blur.rules.constructed_attention import gradient_descent
+from blur.rules.in_context.constructed import gradient_descent
 
 PUBLISHED_CPU_MILLISECONDS = 14.0
 """Per training step of 2,048 tasks, measured with the authors' code."""

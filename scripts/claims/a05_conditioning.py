@@ -11,8 +11,8 @@ from claim import Check, Claim, Finding, at_least, at_most, main, reported
 from figures import panels
 from in_context import ATTENTION, CONTEXT, INPUTS, SOURCE, TASK, TEST_KEY, attention
 
-from blur.evaluation.in_context import draw_tasks, spectra_by_layer
-from blur.rules.constructed_attention import gd_plus_plus
+from blur.identify.likeness import draw_tasks, spectra_by_layer
+from blur.rules.in_context.constructed import gd_plus_plus
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ from figures import panels
 from in_context import ATTENTION, CONTEXT, INPUTS, SOURCE, TEST_KEY, attention, tuned_descent, tuned_plus_plus
 from matplotlib.axes import Axes
 
-from blur.evaluation.in_context import Learners, interpolate, losses_of
-from blur.rules.constructed_attention import gradient_descent
+from blur.identify.likeness import Learners, interpolate, losses_of
+from blur.rules.in_context.constructed import gradient_descent
 from blur.tasks import InContextRegression
 
 LIMIT = 0.05

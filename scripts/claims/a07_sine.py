@@ -16,10 +16,10 @@ from claim import Claim, Finding, at_most, main, reported
 from figures import panels, smooth
 from in_context import CONTEXT, SOURCE, TEST_KEY, Trained, Training, train
 
-from blur.evaluation.in_context import draw_tasks, half_squared_errors, likeness, predictions
-from blur.inner_loop import train_on
-from blur.rule import Batch, Episode
-from blur.rules.transformer import Attend, Descend, Embed, Perceptron, Transformer
+from blur.core.inner_loop import train_on
+from blur.core.rule import Batch, Episode
+from blur.identify.likeness import draw_tasks, half_squared_errors, likeness, predictions
+from blur.rules.in_context.transformer import Attend, Descend, Embed, Perceptron, Transformer
 from blur.tasks import Sine
 
 TASK = Sine(fixed_support=True, low=0.1, high=0.5)

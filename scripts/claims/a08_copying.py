@@ -16,8 +16,8 @@ from figures import panels, smooth
 from in_context import CONTEXT, INPUTS, SOURCE, TASK, TEST_KEY, Trained, Training, attention, train
 from matplotlib.figure import Figure
 
-from blur.evaluation.in_context import copy_sensitivities, draw_tasks, losses_of
-from blur.rules.transformer import Attend, Transformer
+from blur.identify.likeness import copy_sensitivities, draw_tasks, losses_of
+from blur.rules.in_context.transformer import Attend, Transformer
 
 RULE = Transformer(
     INPUTS, 1, (Attend("softmax", initial_scale=0.3), Attend(initial_scale=0.3)), tokens="alternating", positions=10

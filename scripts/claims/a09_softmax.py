@@ -22,8 +22,8 @@ from in_context import (
 )
 from matplotlib.figure import Figure
 
-from blur.evaluation.in_context import draw_tasks, half_squared_errors, likeness, predictions
-from blur.rules.transformer import Attend, Transformer
+from blur.identify.likeness import draw_tasks, half_squared_errors, likeness, predictions
+from blur.rules.in_context.transformer import Attend, Transformer
 
 RULES = {
     f"{heads} head{'s' * (heads > 1)}": Transformer(INPUTS, 1, (Attend("softmax", heads=heads, initial_scale=0.3),))

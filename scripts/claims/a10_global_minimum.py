@@ -11,9 +11,9 @@ from claim import Check, Claim, Finding, at_most, main, reported
 from figures import panels
 from in_context import TEST_KEY, Training, train
 
-from blur.evaluation.in_context import draw_tasks, half_squared_errors, predictions, products
-from blur.rule import Genome
-from blur.rules.attention import LinearAttention
+from blur.core.rule import Genome
+from blur.identify.likeness import draw_tasks, half_squared_errors, predictions, products
+from blur.rules.in_context.linear_attention import LinearAttention
 from blur.tasks import GaussianRegression
 
 D, N, NOISE = 5, 20, 0.5

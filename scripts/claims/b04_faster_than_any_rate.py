@@ -25,7 +25,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from blur.commands.evaluate import read_learner
+from blur.cli.evaluate import read_learner
 from blur.evaluation.baselines import genome_of
 from blur.evaluation.records import Record
 

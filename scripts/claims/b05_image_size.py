@@ -8,8 +8,8 @@ from claim import Claim, Finding, main
 from learned_rules import SOURCE, LearningPreset, best_baseline, clearly_above, compare, curve_panels, margin
 
 import blur
-from blur.commands.evaluate import read_learner
-from blur.rules.resize import hidden_of
+from blur.cli.evaluate import read_learner
+from blur.rules.variants import hidden_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,10 @@ from claim import Check, Claim, Finding, main, reported
 from learned_rules import SOURCE, Group, LearningPreset, compare, meta_train_seeds, not_below, place, score
 
 import blur
-from blur.commands.evaluate import read_learner
+from blur.cli.evaluate import read_learner
 from blur.evaluation.plan import Learner
 from blur.meta import MetaTraining
-from blur.plotting import heat_map
+from blur.reports.figures import heat_map
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

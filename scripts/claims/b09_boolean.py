@@ -30,12 +30,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import blur
+from blur.core.inner_loop import train_on
+from blur.core.rule import Episode
 from blur.evaluation.baselines import genome_of
 from blur.evaluation.plan import Learner
-from blur.inner_loop import train_on
 from blur.meta import MetaTraining, Setting
-from blur.rule import Episode
-from blur.rules.resize import with_hidden
+from blur.rules.variants import with_hidden
 from blur.tasks.boolean import FUNCTIONS
 
 TRAINED = ("xor", "or")

@@ -21,8 +21,8 @@ from records import Record, put_record, read_records
 from rich.console import Console
 from rich.table import Table
 
-from blur.meta.hosts import usable_cores
-from blur.plotting import save_png
+from blur.parallel.hosts import usable_cores
+from blur.reports.figures import save_png
 
 INTERRUPTED = "interrupted; the records of finished claims are kept, and so are scores of baselines"
 

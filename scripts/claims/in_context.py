@@ -14,14 +14,14 @@ from figures import smooth
 from jaxtyping import Array, Float
 
 import blur
-from blur.evaluation.in_context import best_genome, draw_tasks, products
+from blur.core.rule import Genome, UpdateRule
 from blur.evaluation.statistics import Interval, bootstrap_interval
-from blur.meta.gradient import GradientOuter, GradientState
+from blur.identify.likeness import best_genome, draw_tasks, products
 from blur.meta.objective import Objective
-from blur.meta.optimiser import Optimiser
-from blur.rule import Genome, UpdateRule
-from blur.rules.attention import LinearAttention
-from blur.rules.constructed_attention import GradientDescentAttention
+from blur.meta.outer.gradient import GradientOuter, GradientState
+from blur.meta.outer.optimiser import Optimiser
+from blur.rules.in_context.constructed import GradientDescentAttention
+from blur.rules.in_context.linear_attention import LinearAttention
 from blur.tasks import InContextRegression, Task
 
 SOURCE = "von Oswald et al., Transformers Learn In-Context by Gradient Descent, ICML 2023"

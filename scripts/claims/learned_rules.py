@@ -16,7 +16,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 import blur
-from blur.commands.evaluate import read_learner
+from blur.cli.evaluate import read_learner
+from blur.core.rule import Genome, UpdateRule
 from blur.evaluation.baselines import Baseline, make_baselines
 from blur.evaluation.cost import first_batch
 from blur.evaluation.curves import Curves, make_play, make_sampler, play_all
@@ -25,9 +26,8 @@ from blur.evaluation.plan import Condition, EvaluationPlan, Learner
 from blur.evaluation.records import Record, by_condition
 from blur.evaluation.tuning import Tuned
 from blur.meta import MetaTraining, MetaTrainResult, Setting
-from blur.plotting import draw_curves, literal
-from blur.rule import Genome, UpdateRule
-from blur.rules.resize import with_hidden
+from blur.reports.figures import draw_curves, literal
+from blur.rules.variants import with_hidden
 from blur.tasks.task import Task
 
 SOURCE = "Sandler et al., Meta-Learning Bidirectional Update Rules, ICML 2021"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from blur.files import write_file
+from blur.support.atomic import write_file
 
 FILE_NAME = "claims.json"
 FIELDS = {"id", "statement", "source", "expected", "measured", "verdicts", "ok", "seconds", "preset"}

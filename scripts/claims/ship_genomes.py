@@ -16,9 +16,9 @@ import a08_copying
 import a09_softmax
 from in_context import ATTENTION, CONTEXT, RECIPES, TASK, TEST_KEY, Training, train
 
-from blur.evaluation.in_context import losses_of
-from blur.genome_io import load_genome, save_genome
-from blur.rule import UpdateRule
+from blur.core.rule import UpdateRule
+from blur.files.genomes import load_genome, save_genome
+from blur.identify.likeness import losses_of
 from blur.tasks import Task
 
 TEST_TASKS = 100_000

@@ -11,8 +11,8 @@ from benchmark_toys import record
 from blur.benchmark.profile import Entry, Profile, read_profiles, write_profiles
 from blur.benchmark.records import write_records
 from blur.benchmark.storage import StorageRecord, write_storage_records
-from blur.cli import main
-from blur.commands import benchmark as command
+from blur.cli import benchmark as command
+from blur.cli.main import main
 
 PROFILE = Profile((Entry("hebbian", "first", 6.0, 2.0),), 0.5, 1.5, 10.0)
 

@@ -11,7 +11,7 @@ import pytest
 
 from blur.benchmark.naive import naive_loss
 from blur.benchmark.workloads import Workload, random_episode
-from blur.inner_loop import episode_loss
+from blur.core.inner_loop import episode_loss
 
 WORKLOADS = {
     "classes": Workload("tiny", (5, 7, 4, 3), states=3, batch=11, steps=2),

@@ -20,7 +20,7 @@ from blur.benchmark.profile import (
 )
 from blur.benchmark.report import profile_rows
 from blur.benchmark.workloads import Workload
-from blur.rules.gradient import OptaxMLP
+from blur.rules.optax_mlp import OptaxMLP
 
 TINY = Workload("tiny", (4, 3, 2), states=2, batch=8, steps=1)
 NAMES = scope_names(TINY.rule)

@@ -13,7 +13,7 @@ from blur.benchmark.report import STORAGE_HEADING, storage_rows
 from blur.benchmark.storage import StoragePlan, compare_storage, read_storage_records, write_storage_records
 from blur.benchmark.workloads import WORKLOADS, Workload
 from blur.meta import objective
-from blur.meta.storage import dual_is_faster, with_storage
+from blur.meta.population import dual_is_faster, with_storage
 
 
 def test_every_size_is_played_in_both_forms(monkeypatch, tmp_path):

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import pytest
 from evaluation_toys import Blobs
 
+from blur.core.rule import Batch, Episode, batch_spec, make_batch
 from blur.evaluation.baselines import Baseline, genome_of, initial_grid, make_baselines, tune_baseline, with_synapses
 from blur.evaluation.cost import count_parameters, step_cost
 from blur.evaluation.curves import make_play, make_sampler
 from blur.evaluation.plan import Condition, EvaluationPlan
-from blur.rule import Batch, Episode, batch_spec, make_batch
 from blur.rules.bidirectional import Bidirectional
-from blur.rules.gradient import OptaxMLP
+from blur.rules.optax_mlp import OptaxMLP
 
 KEY = jax.random.key(0)
 CONDITION = Condition("blobs", None, (8, 8), 3, 4)

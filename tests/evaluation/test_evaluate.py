@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from evaluation_toys import Blobs, make_blobs
 
+from blur.core.inner_loop import learning_curve
+from blur.core.losses import accuracy, cross_entropy
 from blur.evaluation.baselines import genome_of
 from blur.evaluation.curves import BLOCK, make_play, make_sampler, play_all
 from blur.evaluation.evaluate import _task_loader, evaluate
 from blur.evaluation.plan import Condition, EvaluationPlan, Learner
-from blur.inner_loop import learning_curve
-from blur.losses import accuracy, cross_entropy
-from blur.rules.gradient import OptaxMLP
+from blur.rules.optax_mlp import OptaxMLP
 from blur.tasks import make_task
 
 KEY = jax.random.key(0)

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from meta_toys import Drift, drift_setting, linear_setting
 
-from blur.inner_loop import train_on
+from blur.core.inner_loop import train_on
 from blur.meta.chunk import compiled_chunk
 from blur.meta.config import MetaTraining, make_outer
-from blur.meta.evolution import EvolutionOuter, Strategy, strategies
-from blur.meta.gradient import GradientOuter
 from blur.meta.objective import Objective, gradient
-from blur.meta.optimiser import OPTIMISERS, Optimiser
-from blur.meta.run_state import initial_run_state, run_keys
+from blur.meta.outer.evolution import EvolutionOuter, Strategy, strategies
+from blur.meta.outer.gradient import GradientOuter
+from blur.meta.outer.optimiser import OPTIMISERS, Optimiser
+from blur.meta.outer.truncated import TruncatedOuter, step_keys
+from blur.meta.run.state import initial_run_state, run_keys
 from blur.meta.setting import Setting
-from blur.meta.truncated import TruncatedOuter, step_keys
 from blur.rules.bidirectional import Bidirectional
-from blur.rules.gradient import OPTIMIZERS
+from blur.rules.optax_mlp import OPTIMIZERS
 from blur.tasks import make_task
 
 KEY = jax.random.key(3)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from meta_toys import Drift, LinearDescent, LinearTask, linear_setting, sign_setting
 
-from blur.genome_io import load_genome
+from blur.files.genomes import load_genome
 from blur.meta import MetaTraining, Setting, meta_train, train
 from blur.meta.chunk import run_forward_chunk, run_gradient_chunk
 from blur.meta.config import run_size
@@ -106,9 +106,11 @@ def test_data_are_arguments_not_constants():
     assert results[0].fitness != results[1].fitness
 
 
+FOLDERS = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "toys")]
+
 CHILD = """
 import dataclasses, os, signal, sys, threading, time
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1].split(os.pathsep)
 import test_train
 
 def signal_when_heard():
@@ -128,7 +130,7 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_the_run(number, tmp_path):
     folder = tmp_path / "run"
-    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(folder), str(int(number))]
+    command = [sys.executable, "-c", CHILD, os.pathsep.join(FOLDERS), str(folder), str(int(number))]
     child = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert child.returncode == 130, child.stderr
     assert "interrupted after 1 of 20 meta-steps; resume with --resume" in child.stderr
@@ -254,7 +256,7 @@ def test_numbers_are_positive(name):
 
 
 def test_a_random_key_in_the_state_survives_a_checkpoint(tmp_path):
-    from blur.meta.checkpoint import Checkpoints
+    from blur.meta.run.checkpoint import Checkpoints
 
     tree = {"key": jax.random.split(jax.random.key(5), 3), "counts": jnp.arange(4), "value": jnp.asarray(0.1)}
     checkpoints = Checkpoints(tmp_path)

@@ -7,18 +7,9 @@ import jax.numpy as jnp
 import pytest
 
 from blur import Phase, chain
-from blur.inner_loop import unroll
-from blur.network import (
-    ApplyChange,
-    DenseSynapses,
-    Forward,
-    Hebbian,
-    Oja,
-    PresentInput,
-    Readout,
-    amend,
-)
-from blur.rule import make_batch
+from blur.core.inner_loop import unroll
+from blur.core.rule import make_batch
+from blur.network import ApplyChange, DenseSynapses, Forward, Hebbian, Oja, PresentInput, Readout, amend
 from blur.rules.two_state_sgd import TwoStateSGD
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from square_reference import step
 
+from blur.core.rule import make_batch
 from blur.network import Oja
-from blur.original import OriginalNetwork, from_original, synapse_from_original
-from blur.rule import make_batch
+from blur.rules.original import OriginalNetwork, from_original, synapse_from_original
 
 K, SIZES, BATCH, STEPS = 3, (4, 5, 3, 2), 6, 3
 

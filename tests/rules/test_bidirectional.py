@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blur.inner_loop import episode_loss, learning_curve, train_on, unroll
-from blur.losses import accuracy, cross_entropy
+from blur.core.inner_loop import episode_loss, learning_curve, train_on, unroll
+from blur.core.losses import accuracy, cross_entropy
+from blur.core.rule import Batch, Episode, make_batch
+from blur.core.state import State
 from blur.meta import MetaTraining, Setting, meta_train
 from blur.meta.objective import Objective
-from blur.meta.validation import validate
+from blur.meta.run.best import validate
 from blur.network.backward import Backward, combine
 from blur.network.layerwise import LayerwisePhase
-from blur.rule import Batch, Episode, make_batch
 from blur.rules.bidirectional import Bidirectional
-from blur.state import State
 from blur.tasks.regression import LinearRegression
 
 RULE = Bidirectional(hidden=(6, 5), states=3, transform_scale=0.6, initial_update=-0.05, reference_fan_in=6.0)

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from blur.genome_io import load_genome, save_genome, validate_genome
-from blur.inner_loop import train_on
-from blur.rule import Batch, Episode, make_batch
-from blur.rules.attention import LinearAttention
-from blur.rules.constructed_attention import GradientDescentAttention, gradient_descent
-from blur.rules.transformer import Attend, Descend, Embed, Perceptron, Transformer, weighted_softmax
+from blur.core.inner_loop import train_on
+from blur.core.rule import Batch, Episode, make_batch
+from blur.files.genomes import load_genome, save_genome, validate_genome
+from blur.rules.in_context.constructed import GradientDescentAttention, gradient_descent
+from blur.rules.in_context.linear_attention import LinearAttention
+from blur.rules.in_context.transformer import Attend, Descend, Embed, Perceptron, Transformer, weighted_softmax
 
 KEY = jax.random.key(0)
 STACKS = {

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from blur.inner_loop import unroll
-from blur.losses import LOSSES
+from blur.core.inner_loop import unroll
+from blur.core.losses import LOSSES
+from blur.core.rule import Batch, make_batch
 from blur.network.activations import ACTIVATIONS
-from blur.rule import Batch, make_batch
 from blur.rules.two_state_sgd import TwoStateSGD
 
 RATE = 0.1

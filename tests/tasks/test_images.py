@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blur.tasks.arrays import from_arrays
+from blur.data.arrays import from_arrays
 from blur.tasks.images import Pools, image_task, make_image_task
 
 SPLITS = ("train", "validation", "test")

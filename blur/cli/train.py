@@ -1,0 +1,54 @@
+"""`blur train`: train a network on one's own data with a genome."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from blur.data.readers import describe_fit, read_labelled_examples
+from blur.files.genomes import load_genome
+from blur.models.files import save_model
+from blur.models.fit import predict, train
+from blur.rules.variants import with_hidden
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train a network on your data with a genome.
+
+    The .npz file holds inputs (or images, x): [examples, features] or images; and targets (or labels, y): integers or
+    text for classes, floating-point numbers for regression.
+
+    For instance:
+      blur train runs/digits/genome.safetensors --data mine.npz --out model.safetensors
+
+    Attributes:
+      genome: a genome file, or the name of one that ships with blur.
+      data: .npz file with inputs and labels.
+      out: the model file to write.
+      unroll: inner steps; by default as many as in the genome's meta-training (50, if its card does not say). Most
+        genomes get worse when they run much longer.
+      batch_size: examples per inner step; by default 128, or all where there are fewer.
+      hidden: widths of the hidden layers; by default the genome's own.
+      seed: decides the initial network and the order of the examples.
+    """
+
+    genome: Annotated[Positional[str], arg(metavar="GENOME")]
+    data: Path
+    out: Path
+    unroll: int | None = None
+    batch_size: int | None = None
+    hidden: tuple[int, ...] | None = None
+    seed: int = 0
+
+    def run(self) -> None:
+        """Trains, saves and says how well the training data are fitted."""
+        file = load_genome(self.genome)
+        rule = file.rule if self.hidden is None else with_hidden(file.rule, self.hidden)
+        inputs, labels = read_labelled_examples(self.data)
+        unroll = (file.horizon or 50) if self.unroll is None else self.unroll
+        model = train(rule, file.genome, inputs, labels, unroll=unroll, batch_size=self.batch_size, seed=self.seed)
+        save_model(self.out, model)
+        print(f"{unroll} inner steps; on the training data: {describe_fit(predict(model, inputs), labels)}")
+        print(f"model: {self.out}")

@@ -1,0 +1,1 @@
+"""The interface everything stands on: rules, phases, episodes, the inner loop, losses."""

@@ -1,0 +1,1 @@
+"""How data get in: a user's files, named data sets, arrays."""

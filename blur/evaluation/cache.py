@@ -1,0 +1,74 @@
+"""Scores that are kept in a folder, so that an evaluation that was interrupted goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import PyTree
+
+from blur.evaluation.cost import StepCost
+from blur.evaluation.curves import Curves
+from blur.evaluation.records import Scored
+from blur.evaluation.tuning import Tuned
+from blur.files.config import config_hash
+from blur.files.tensors import GenomeFileError, flatten_tensors, read_tensor_file, write_tensor_file
+
+Result = tuple[Scored, Tuned | None]
+"""Of a learner, or of a baseline with its tuning."""
+
+KIND = "scores"
+
+
+def keep_scores(folder: Path, key: Mapping[str, Any], compute: Callable[[], Result]) -> Result:
+    """What the folder holds under this key; if nothing, or nothing that can be read, computes and adds it.
+
+    Args:
+      key: everything that decides the scores, as JSON values.
+    """
+    path = score_file(folder, key)
+    try:
+        header, tensors = read_tensor_file(path, KIND)
+        if header["key"] == _plain(key):
+            return _result(header, Curves(tensors["accuracy"], tensors["loss"]))
+    except (FileNotFoundError, GenomeFileError, LookupError):
+        pass
+    scored, tuned = compute()
+    header = {
+        "key": _plain(key),
+        "name": scored.name,
+        "network": scored.network,
+        "parameters": scored.parameters,
+        "cost": scored.cost,
+        "tuned": None if tuned is None else tuned.to_json(),
+    }
+    write_tensor_file(path, KIND, header, scored.curves._asdict())
+    return scored, tuned
+
+
+def score_file(folder: Path, key: Mapping[str, Any]) -> Path:
+    """Where the scores with this key are."""
+    return folder / f"{config_hash(_plain(key))}.safetensors"
+
+
+def tree_digest(tree: PyTree) -> str:
+    """Twelve hexadecimal digits of the SHA-256 of all leaves with their names, dtypes and shapes."""
+    digest = hashlib.sha256()
+    for name, array in flatten_tensors(tree).items():
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _plain(key: Mapping[str, Any]) -> Any:
+    """As JSON reads it back."""
+    return json.loads(json.dumps(key))
+
+
+def _result(header: Mapping[str, Any], curves: Curves) -> Result:
+    tuned = None if header["tuned"] is None else Tuned.from_json(header["tuned"])
+    cost = StepCost(*header["cost"])
+    return Scored(header["name"], tuple(header["network"]), curves, header["parameters"], cost), tuned

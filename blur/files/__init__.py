@@ -1,0 +1,1 @@
+"""Files that hold genomes: tensors, configurations, cards."""

@@ -1,0 +1,1 @@
+"""What changes genomes: gradients and evolution strategies."""

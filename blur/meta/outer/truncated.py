@@ -1,0 +1,157 @@
+"""Meta-training by evolution on truncated unrolls: persistent and noise-reuse evolution strategies.
+
+A *life* is one episode of `unroll` inner steps, lived in pieces of `truncation` steps, one per meta-step. Between
+meta-steps the learners' states are held; the genome changes under them. A meta-step's fitness is the loss on the
+life's query after its own piece alone. Both members of an antithetic pair live the same episodes.
+
+Sources: Vicol et al. 2021 (arXiv 2112.13835); Li et al. 2023 (arXiv 2304.12180).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, Key, PyTree
+
+from blur.core.inner_loop import unroll
+from blur.core.rule import Batch, Episode, Genome, Stream, UpdateRule, as_arrays
+from blur.meta.objective import Metrics, Objective, Score, score, summarise
+from blur.meta.outer.base import Outer
+from blur.meta.outer.evolution import Strategy, initial_state
+from blur.meta.population import members_at_once
+from blur.meta.setting import Setting
+from blur.parallel.devices import Axis, gathered, share
+from blur.support.mapping import mapped
+
+
+@dataclasses.dataclass(frozen=True)
+class TruncatedOuter(Outer):
+    """PersistentES or NoiseReuseES, holding the learners' states between truncations.
+
+    Attributes:
+      objective: what is minimised; its episodes are lives per member.
+      strategy: how to build the strategy.
+      truncation: inner steps per meta-step; it has to divide the unroll.
+    """
+
+    objective: Objective
+    strategy: Strategy
+    truncation: int
+
+    @property
+    def forward_only(self) -> bool:
+        """See `Outer.forward_only`."""
+        return True
+
+    @property
+    def divisible(self) -> tuple[Axis, int]:
+        """The population, and the learners held for it."""
+        return "population", self.strategy.population
+
+    def init(self, key: Key[Array, ""], genome: Genome, rule: UpdateRule) -> PyTree:
+        """See `Outer.init`."""
+        return initial_state(self.strategy, key, genome, rule)
+
+    def hold(self, genome: Genome, key: Key[Array, ""], setting: Setting) -> PyTree:
+        """The learners' states at the start of a life: leading axes `[population, episodes]`."""
+        population = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (self.strategy.population, *leaf.shape)), genome)
+        own, keys = share((population, self._life_keys(key)), "population")
+        return self._newborn(own, keys, setting)
+
+    def period(self, setting: Setting) -> int:
+        """Meta-steps per life.
+
+        Raises:
+          ValueError: the truncation does not divide the unroll.
+        """
+        if self.truncation < 1 or setting.unroll % self.truncation:
+            raise ValueError(
+                f"truncation {self.truncation} does not divide the unroll {setting.unroll}; "
+                "expected a whole number of truncations per episode"
+            )
+        return setting.unroll // self.truncation
+
+    def step(
+        self, state: PyTree, held: PyTree, key: Key[Array, ""], index: Int[Array, ""], setting: Setting
+    ) -> tuple[PyTree, PyTree, Metrics]:
+        """See `Outer.step`."""
+        strategy, params = self.strategy.build(setting.rule)
+        params = params.replace(T=setting.unroll, K=self.truncation)
+        lived = state.inner_step_counter
+        ask_key, tell_key, life_key = step_keys(key, index, born=index - lived // self.truncation)
+        population, state = strategy.ask(ask_key, state, params)
+        own, keys = share((population, self._life_keys(life_key)), "population")
+        held = jax.lax.cond(lived == 0, lambda: self._newborn(own, keys, setting), lambda: held)
+        held, scores = self._live(own, held, keys, lived, setting)
+        fitness, metrics = summarise(self.objective, gathered(scores, "population"))
+        state, _ = strategy.tell(tell_key, population, fitness, state, params)
+        return state, held, metrics
+
+    def genomes(self, state: PyTree, rule: UpdateRule) -> tuple[Genome, ...]:
+        """The mean."""
+        return (self.strategy.build(rule)[0].get_mean(state),)
+
+    def _life_keys(self, key: Key[Array, ""]) -> Key[Array, "population episodes 2"]:
+        """Keys of every member's episodes and learners; members i and i + population/2 share theirs."""
+        pairs = jax.random.split(key, (self.strategy.population // 2, self.objective.episodes, 2))
+        return jnp.concatenate([pairs, pairs])
+
+    def _newborn(self, population: Genome, keys: Key[Array, "population episodes 2"], setting: Setting) -> PyTree:
+        def first_batch(key: Key[Array, ""]) -> Batch:
+            support, steps = piece(setting.stream(key), 0, 1)
+            return support if steps is not None else jax.tree.map(lambda leaf: leaf[0], support)
+
+        def one(genome: Genome, keys: Key[Array, "2"]) -> PyTree:
+            return setting.rule.init_state(genome, keys[1], jax.eval_shape(first_batch, keys[0]))
+
+        return self._over_learners(setting.rule, one)(population, keys)
+
+    def _live(
+        self,
+        population: Genome,
+        held: PyTree,
+        keys: Key[Array, "population episodes 2"],
+        lived: Int[Array, ""],
+        setting: Setting,
+    ) -> tuple[PyTree, Score]:
+        """The learners' states after one more truncation, and how they score then."""
+
+        def one(genome: Genome, keys: Key[Array, "2"], learner: PyTree) -> tuple[PyTree, Score]:
+            episode = setting.stream(keys[0])
+            support, steps = piece(episode, lived, self.truncation)
+            learner, _ = unroll(setting.rule, genome, learner, support, steps)
+            outputs = setting.rule.predict(genome, learner, episode.query.inputs)
+            return learner, score(self.objective, setting, outputs, episode.query)
+
+        return self._over_learners(setting.rule, one)(population, keys, held)
+
+    def _over_learners(self, rule: UpdateRule, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function(genome, …)` over `[population, episodes]`; the genome has the first axis alone."""
+
+        def member(genome: Genome, *arguments: PyTree) -> PyTree:
+            return mapped(lambda *each: function(genome, *each), self.objective.mapping)(*arguments)
+
+        return mapped(member, self.objective.mapping, batch_size=members_at_once(rule))
+
+
+def step_keys(
+    key: Key[Array, ""], index: Int[Array, ""] | int, *, born: Int[Array, ""] | int
+) -> tuple[Key[Array, ""], Key[Array, ""], Key[Array, ""]]:
+    """Keys of a meta-step's asking and telling, and of the life that was born at meta-step `born`: two streams."""
+    strategy_key, life_key = jax.random.split(key)
+    ask_key, tell_key = jax.random.split(jax.random.fold_in(strategy_key, index))
+    return ask_key, tell_key, jax.random.fold_in(life_key, born)
+
+
+def piece(episode: Episode, start: Int[Array, ""] | int, length: int) -> tuple[Batch, int | None]:
+    """The support of inner steps `start` … `start + length − 1`, and `unroll`'s `steps` for it."""
+    if episode.steps is not None:
+        return as_arrays(episode.support), length
+    if isinstance(episode.support, Stream):
+        indices = jax.lax.dynamic_slice_in_dim(episode.support.indices, start, length)
+        return episode.support.source.batch(indices), None
+    return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length), episode.support), None

@@ -1,0 +1,1 @@
+"""A run on disk and on screen: its folder, checkpoints, progress, interruption."""

@@ -1,0 +1,1 @@
+"""A genome at work on a user's own data."""

@@ -1,0 +1,116 @@
+"""Model files: a network that a genome has trained, with all that is needed to predict."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from blur.core.rule import UpdateRule
+from blur.files.config import Known
+from blur.files.genomes import SUFFIX, genome_spec, library_versions, restore_rule, rule_config
+from blur.files.tensors import MAX_FILE_BYTES, GenomeFileError, read_tensor_file, restore_tensors, write_tensor_file
+from blur.models.fit import Model, Standardisation, state_spec
+from blur.support.errors import one_line, short
+
+
+def save_model(path: str | Path, model: Model, *, known: Known | None = None) -> Path:
+    """Writes a model file (`*.safetensors`), whole or not at all. The same model gives the same bytes.
+
+    Raises:
+      TypeError: the rule's configuration needs `known`, see `save_genome`.
+      ValueError: the path has another suffix, or the model is too large.
+    """
+    if Path(path).suffix != SUFFIX:
+        raise ValueError(f"{path} has the suffix {Path(path).suffix!r}, a model file is called *{SUFFIX}")
+    header = {
+        "rule": rule_config(model.rule, known),
+        "shape": list(model.shape),
+        "outputs": model.outputs,
+        "labels": None if model.labels is None else list(model.labels),
+        "batch_size": model.batch_size,
+        "versions": library_versions(),
+    }
+    tree = {"genome": model.genome, "state": model.state, "inputs": _statistics_tree(model.inputs)}
+    if model.targets is not None:
+        tree["targets"] = _statistics_tree(model.targets)
+    return write_tensor_file(path, "model", header, tree)
+
+
+def load_model(path: str | Path, *, rule: UpdateRule | None = None, known: Known | None = None) -> Model:
+    """Reads a model file.
+
+    Args:
+      path: the file.
+      rule: used instead of the rule that the file describes.
+      known: classes and functions in the rule's configuration that are not in `blur.rules.RULES`, by name.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      GenomeFileError: the file cannot be used; a `ValueError`.
+    """
+    header, tensors = read_tensor_file(path, "model")
+    shape, outputs, batch_size = _checked_sizes(header, path)
+    labels = _checked_labels(header.get("labels"), outputs, path)
+    rule = rule or restore_rule(header.get("rule"), known, path)
+    spec = _model_spec(rule, math.prod(shape), outputs, batch_size, labels is None, path)
+    tree = restore_tensors(spec, tensors, path)
+    inputs = _restore_statistics(tree["inputs"], path)
+    targets = _restore_statistics(tree["targets"], path) if labels is None else None
+    return Model(rule, tree["genome"], tree["state"], shape, inputs, labels, targets, batch_size)
+
+
+def _statistics_tree(statistics: Standardisation) -> dict[str, np.ndarray]:
+    return {"mean": statistics.mean, "std": statistics.std}
+
+
+def _restore_statistics(tree: dict[str, Any], path: str | Path) -> Standardisation:
+    mean, std = np.asarray(tree["mean"]), np.asarray(tree["std"])
+    if not (std > 0).all():
+        raise GenomeFileError(f"{path} has standard deviations that are not positive")
+    return Standardisation(mean, std)
+
+
+def _checked_sizes(header: dict[str, Any], path: str | Path) -> tuple[tuple[int, ...], int, int]:
+    """The shape of one input, the number of outputs and the batch size: positive, not absurd."""
+    shape: Any = header.get("shape")
+    others: list[Any] = [header.get("outputs"), header.get("batch_size")]
+    if not isinstance(shape, list) or not shape or not all(type(size) is int and size > 0 for size in shape + others):
+        raise GenomeFileError(
+            f"{path} has shape {short(shape)}, outputs and batch_size {short(others)}; expected positive integers"
+        )
+    if max(math.prod(shape), *others) > MAX_FILE_BYTES:
+        raise GenomeFileError(f"{path} has shape {short(shape)}, outputs and batch_size {short(others)}: too large")
+    return tuple(shape), others[0], others[1]
+
+
+def _checked_labels(labels: Any, outputs: int, path: str | Path) -> tuple[Any, ...] | None:
+    """The classes, one per output, or None in regression."""
+    if labels is None:
+        return None
+    if not isinstance(labels, list) or len(labels) != outputs or not all(isinstance(x, int | str) for x in labels):
+        raise GenomeFileError(f"{path} has labels {short(labels)}, expected {outputs} integers, booleans or strings")
+    return tuple(labels)
+
+
+def _model_spec(
+    rule: UpdateRule, features: int, outputs: int, batch_size: int, regression: bool, path: str | Path
+) -> PyTree:
+    """Shapes and dtypes of everything in the file; nothing is computed."""
+    try:
+        genome = genome_spec(rule)["genome"]
+        batch = state_spec(features, outputs, batch_size)
+        state = jax.eval_shape(lambda genome, key: rule.init_state(genome, key, batch), genome, jax.random.key(0))
+    except Exception as error:  # a rule rebuilt from hostile values
+        raise GenomeFileError(f"{path}: the rule makes no state: {one_line(error)}") from error
+    spec = {"genome": genome, "state": state, "inputs": _statistics_spec(features)}
+    return {**spec, "targets": _statistics_spec(outputs)} if regression else spec
+
+
+def _statistics_spec(features: int) -> dict[str, jax.ShapeDtypeStruct]:
+    return {name: jax.ShapeDtypeStruct((features,), jnp.float32) for name in ("mean", "std")}

@@ -1,0 +1,340 @@
+"""A genome at work on one's own data: train a network with it, predict with the network."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+from numpy.typing import ArrayLike, NDArray
+
+from blur.core.inner_loop import check_steps, train_on
+from blur.core.inner_loop import unroll as run_inner_steps
+from blur.core.rule import Batch, Episode, Genome, UpdateRule, make_batch
+from blur.data.arrays import check_lengths, checked_inputs, checked_targets, divisor
+from blur.support.errors import short
+
+DEFAULT_BATCH = 128
+CHUNK_NUMBERS = 2**24
+"""Input numbers that are on the device at once, in training and in predicting."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Standardisation:
+    """x ↦ (x − mean) / std, statistics `[features]` in float32."""
+
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+
+    def apply(self, values: NDArray) -> NDArray[np.float32]:
+        """Standardised float32 values `[…, features]`."""
+        return ((values - self.mean) / self.std).astype(np.float32)
+
+    def undo(self, values: NDArray) -> NDArray[np.float32]:
+        """The inverse of `apply`."""
+        return (values * self.std + self.mean).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A network that a genome has trained; made by `train`, kept by `save_model`.
+
+    Attributes:
+      rule: the update rule.
+      genome: its meta-parameters.
+      state: the learned state.
+      shape: of one example's input, as the user gives it: `(features,)` or an image's `(height, width, …)`.
+      inputs: statistics of the training inputs.
+      labels: the classes in the order of the outputs; None in regression.
+      targets: statistics of the training targets in regression; None in classification.
+      batch_size: examples per inner step, which the state's shapes may depend on.
+    """
+
+    rule: UpdateRule
+    genome: Genome
+    state: PyTree
+    shape: tuple[int, ...]
+    inputs: Standardisation
+    labels: tuple[Any, ...] | None
+    targets: Standardisation | None
+    batch_size: int
+
+    @property
+    def features(self) -> int:
+        """Numbers per example."""
+        return math.prod(self.shape)
+
+    @property
+    def outputs(self) -> int:
+        """Numbers per prediction: one per class, or the targets' width."""
+        return len(self.labels or ()) if self.targets is None else len(self.targets.mean)
+
+
+def train(
+    rule: UpdateRule,
+    genome: Genome,
+    inputs: ArrayLike,
+    labels: ArrayLike,
+    *,
+    unroll: int = 50,
+    batch_size: int | None = None,
+    seed: int = 0,
+) -> Model:
+    """Trains a fresh network with a genome on arrays; see `predict_in_context` for rules that learn in context.
+
+    Inputs are standardised: feature vectors feature by feature, images with one mean and one standard deviation for all
+    pixels. The examples are shuffled anew in every epoch. Integer, boolean and string labels are classes, presented as
+    ±1 one-hot targets; floating-point labels are regression targets, standardised too.
+
+    Args:
+      rule: the update rule; a trained genome works with other hidden sizes: `dataclasses.replace(rule, hidden=(128,))`.
+      genome: its meta-parameters.
+      inputs: `[examples, features]` or images `[examples, height, width, …]`.
+      labels: `[examples]` classes, or `[examples]` or `[examples, outputs]` floating-point targets.
+      unroll: inner steps.
+      batch_size: examples per inner step; by default 128, or all examples where there are fewer.
+      seed: decides the initial network and the order of the examples.
+
+    Raises:
+      ValueError: arrays that do not fit each other, are empty or not finite; sizes that are not positive; or training
+        diverged; or a rule that learns in context.
+    """
+    if rule.in_context:
+        raise ValueError(
+            f"{type(rule).__name__} learns in context, from all pairs at once and as they are, but training shuffles "
+            "and rescales them; use blur.predict_in_context(rule, genome, inputs, targets, queries, steps=…)"
+        )
+    examples, labels = checked_inputs(inputs, "training data"), checked_targets(labels, "training data")
+    check_lengths("training data", examples, labels)
+    batch_size = min(DEFAULT_BATCH, len(examples)) if batch_size is None else batch_size
+    if unroll < 1 or not 1 <= batch_size <= len(examples):
+        raise ValueError(
+            f"unroll is {unroll} and batch_size {batch_size}; expected at least 1, and no more than the "
+            f"{len(examples)} examples in a batch"
+        )
+    input_statistics = _input_statistics(examples)
+    targets, classes, target_statistics = _targets(labels)
+    flat = input_statistics.apply(examples.reshape(len(examples), -1))
+    state = _learn_all(rule, genome, flat, targets, unroll, batch_size, seed)
+    shape = examples.shape[1:]
+    return Model(rule, genome, state, shape, input_statistics, classes, target_statistics, batch_size)
+
+
+def predict(model: Model, inputs: ArrayLike) -> NDArray:
+    """Labels in classification, targets in regression, of many examples or of one.
+
+    Args:
+      model: what `train` or `load_model` returned.
+      inputs: `[examples, *model.shape]`, or one example `model.shape`, which gives a prediction without the first axis.
+
+    Raises:
+      ValueError: inputs of another shape, or not finite.
+    """
+    outputs = predict_outputs(model, inputs)
+    if model.targets is None:
+        return np.asarray(model.labels)[np.argmax(outputs, axis=-1), ...]
+    values = model.targets.undo(outputs)
+    return values[..., 0] if model.outputs == 1 else values
+
+
+def predict_in_context(
+    rule: UpdateRule,
+    genome: Genome,
+    inputs: ArrayLike,
+    targets: ArrayLike,
+    queries: ArrayLike,
+    *,
+    steps: int,
+    weight: ArrayLike | None = None,
+) -> NDArray[np.floating]:
+    """What a rule that learns in context predicts for queries, after `steps` looks at one context of pairs.
+
+    All numbers are used as they are, in the genome's floating-point type: they should be on the scale that the genome
+    was meta-trained on, which its card tells. A transformer of many features is as good on pairs of another scale as it
+    happens to be.
+
+    Args:
+      rule: `LinearAttention`, `Transformer`, or any rule whose examples make one batch.
+      genome: its meta-parameters.
+      inputs: of the context, `[pairs, features]`.
+      targets: of the context, `[pairs]` or `[pairs, outputs]` floating-point numbers.
+      queries: `[queries, features]`.
+      steps: inner steps; of `LinearAttention` its layers, `load_genome(…).horizon` as in meta-training; of
+        `Transformer` 1.
+      weight: of the pairs, `[pairs]`, not negative; 1 by default. A pair of weight 0 is as good as not there, whatever
+        it holds.
+
+    Returns:
+      `[queries]` or `[queries, outputs]`, as the targets; of the genome's type.
+
+    Raises:
+      ValueError: arrays that do not fit each other or the rule, are empty, masked or not finite; `steps` is not a whole
+        number of at least 1; or a prediction is not finite.
+      TypeError: `rule` is not an update rule.
+    """
+    if not isinstance(rule, UpdateRule):
+        raise TypeError(f"rule is a {type(rule).__name__}; expected an update rule, such as load_genome(…).rule")
+    check_steps(steps)
+    dtype = jnp.result_type(float, *jax.tree.leaves(genome))
+    context = _context(rule, inputs, targets, weight, dtype)
+    asked = checked_inputs(_rows(queries, "queries", context.inputs.shape[1]), "queries")
+    outputs = np.asarray(_in_context(rule, genome, context, jnp.asarray(asked, dtype), int(steps)))
+    if not np.isfinite(outputs).all():
+        largest = float(jnp.abs(context.inputs).max())
+        raise ValueError(
+            f"predictions are not finite after {steps} inner steps on inputs up to {largest:.3g}; "
+            "bring them to the scale of the genome's meta-training, or take fewer steps"
+        )
+    return outputs if np.ndim(targets) == 2 else outputs[:, 0]
+
+
+def predict_outputs(model: Model, inputs: ArrayLike) -> NDArray[np.float32]:
+    """The network's outputs `[examples, outputs]` (`[outputs]` for one example), before labels are made of them."""
+    inputs = np.asarray(inputs)
+    single = inputs.shape == model.shape
+    examples = checked_inputs(inputs[None] if single else inputs, "data to predict")
+    if examples.shape[1:] != model.shape:
+        raise ValueError(f"inputs have shape {inputs.shape}, expected {('examples', *model.shape)} or {model.shape}")
+    flat = model.inputs.apply(examples.reshape(len(examples), -1))
+    size = max(1, CHUNK_NUMBERS // model.features)
+    chunks = [flat[start : start + size] for start in range(0, len(flat), size)]
+    outputs = np.concatenate([_outputs(model.rule, model.genome, model.state, chunk) for chunk in chunks])
+    return outputs[0] if single else outputs
+
+
+def _context(
+    rule: UpdateRule, inputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None, dtype: np.dtype
+) -> Batch:
+    """Checked pairs of this type; those of weight 0 hold zeros."""
+    examples, values = _rows(inputs, "inputs", getattr(rule, "inputs", None)), _real_targets(rule, targets)
+    check_lengths("context", examples, values)
+    weights = _pair_weights(weight, len(examples))
+    shown = weights[:, None] != 0
+    examples = checked_inputs(np.where(shown, examples, 0), "context")
+    values = checked_targets(np.where(shown, values, 0), "context")
+    return make_batch(*(jnp.asarray(array, dtype) for array in (examples, values, weights)))
+
+
+def _rows(values: ArrayLike, name: str, width: int | None) -> NDArray:
+    """Numbers `[n, width]`, n ≥ 1, of any width where it is None; not yet checked to be finite."""
+    array = _unmasked(values, name)
+    if array.ndim != 2 or 0 in array.shape or width not in (None, array.shape[1]) or array.dtype.kind not in "uifb":
+        raise ValueError(
+            f"{name} have shape {array.shape} and type {array.dtype}; expected numbers "
+            f"[n, {'inputs' if width is None else width}] for this rule, n ≥ 1"
+        )
+    return array
+
+
+def _real_targets(rule: UpdateRule, targets: ArrayLike) -> NDArray:
+    """Floating-point numbers `[n, outputs]`, not yet checked to be finite; `[n]` is one output."""
+    array, outputs = _unmasked(targets, "targets"), getattr(rule, "outputs", None)
+    rows = array[:, None] if array.ndim == 1 else array
+    if rows.ndim != 2 or 0 in rows.shape or outputs not in (None, rows.shape[1]) or array.dtype.kind != "f":
+        raise ValueError(
+            f"targets have shape {array.shape} and type {array.dtype}; expected floating-point numbers "
+            f"{'[n] or ' if outputs in (None, 1) else ''}[n, {outputs or 'outputs'}] for this rule, n ≥ 1"
+        )
+    return rows
+
+
+def _pair_weights(weight: ArrayLike | None, count: int) -> NDArray:
+    """Weights `[count]`; ones by default."""
+    array = np.ones(count) if weight is None else _unmasked(weight, "weight")
+    if array.shape != (count,) or array.dtype.kind not in "uifb":
+        raise ValueError(f"weight has shape {array.shape} and type {array.dtype}; expected numbers ({count},)")
+    if not (np.isfinite(array).all() and (array >= 0).all() and array.any()):
+        raise ValueError(f"weight is {short(array.tolist())}; expected finite numbers ≥ 0, at least one above 0")
+    return array
+
+
+def _unmasked(values: ArrayLike, name: str) -> NDArray:
+    if isinstance(values, np.ma.MaskedArray):
+        raise ValueError(f"{name} are a masked array; expected a plain one, and pairs to leave out by weight= of 0")
+    return np.asarray(values)
+
+
+def _input_statistics(examples: NDArray) -> Standardisation:
+    """Per feature for vectors, common to all pixels for images."""
+    axes = 0 if examples.ndim == 2 else None
+    return _statistics(examples, axes, math.prod(examples.shape[1:]))
+
+
+def _statistics(values: NDArray, axes: int | None, features: int) -> Standardisation:
+    """Mean and standard deviation `[features]`; a constant's deviation counts as 1."""
+    mean = np.mean(values, axis=axes, dtype=np.float64)
+    std = divisor(mean, np.std(values, axis=axes, dtype=np.float64))
+    return Standardisation(*(np.broadcast_to(s.astype(np.float32), (features,)) for s in (mean, std)))
+
+
+def _targets(labels: NDArray) -> tuple[NDArray[np.float32], tuple[Any, ...] | None, Standardisation | None]:
+    """Targets `[examples, outputs]`, and either the classes or the targets' statistics."""
+    if labels.dtype.kind == "f":
+        statistics = _statistics(labels, 0, labels.shape[1])
+        return statistics.apply(labels), None, statistics
+    classes, indices = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"all labels are {classes[0]!r}; expected at least two classes")
+    return (
+        np.where(np.arange(len(classes)) == indices[:, None], 1, -1).astype(np.float32),
+        tuple(classes.tolist()),
+        None,
+    )
+
+
+def _learn_all(
+    rule: UpdateRule,
+    genome: Genome,
+    inputs: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    steps: int,
+    batch_size: int,
+    seed: int,
+) -> PyTree:
+    """The state after all inner steps, which run in chunks that fit the device."""
+    order = _shuffled_epochs(np.random.default_rng(seed), len(inputs), steps * batch_size).reshape(steps, batch_size)
+    spec = state_spec(inputs.shape[1], targets.shape[1], batch_size)
+    state = rule.init_state(genome, jax.random.key(seed), spec)
+    chunk = max(1, CHUNK_NUMBERS // (batch_size * inputs.shape[1]))
+    for start in range(0, steps, chunk):
+        rows = order[start : start + chunk]
+        state = _learn(rule, genome, state, make_batch(jnp.asarray(inputs[rows]), jnp.asarray(targets[rows])))
+    finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    if not all(finite):
+        raise ValueError(
+            f"training diverged within {steps} inner steps; use fewer, another batch size or another genome"
+        )
+    return state
+
+
+def state_spec(features: int, outputs: int, batch_size: int) -> Batch:
+    """Shapes of a batch, as `UpdateRule.init_state` wants them."""
+    shapes = [jax.ShapeDtypeStruct((batch_size, width), jnp.float32) for width in (features, outputs)]
+    return jax.eval_shape(make_batch, *shapes)
+
+
+def _shuffled_epochs(generator: np.random.Generator, examples: int, count: int) -> NDArray[np.int64]:
+    """`count` indices: permutations of all examples, one after the other."""
+    epochs = [generator.permutation(examples) for _ in range(-(-count // examples))]
+    return np.concatenate(epochs)[:count]
+
+
+@partial(jax.jit, static_argnames="rule")
+def _learn(rule: UpdateRule, genome: Genome, state: PyTree, support: Batch) -> PyTree:
+    return run_inner_steps(rule, genome, state, support)[0]
+
+
+@partial(jax.jit, static_argnames=("rule", "steps"))
+def _in_context(rule: UpdateRule, genome: Genome, context: Batch, queries: jax.Array, steps: int) -> jax.Array:
+    state = train_on(rule, genome, jax.random.key(0), Episode(context, context, steps=steps))
+    return rule.predict(genome, state, queries)
+
+
+@partial(jax.jit, static_argnames="rule")
+def _outputs(rule: UpdateRule, genome: Genome, state: PyTree, inputs: jax.Array) -> jax.Array:
+    return rule.predict(genome, state, inputs)

@@ -1,0 +1,140 @@
+"""Normalisation of pre-activations over the batch, and of synapses over their sources."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+from jaxtyping import Array, Float, Key
+
+from blur.core.inner_loop import KEPT
+from blur.core.rule import Batch, Genome, Phase
+from blur.core.state import State
+from blur.network.synapses import Synapse
+from blur.network.weights.dual import need_arrays
+
+EPSILON = 1e-5
+"""Added to the variance of a batch."""
+
+SYNAPSE_EPSILON = 1e-9
+"""Added to the squared norm of a neuron's synapses (Sandler et al. 2021)."""
+
+
+StatisticsRule = Literal["support", "query"]
+"""What normalises a prediction: statistics of the last support batch, or of the query batch itself."""
+
+
+class Statistics(NamedTuple):
+    """Mean and (biased) variance of a layer's pre-activations over a batch; neurons may have states or not."""
+
+    mean: Float[Array, "*states neurons"]
+    variance: Float[Array, "*states neurons"]
+
+
+def batch_statistics(z: Float[Array, "*states batch neurons"], weight: Float[Array, "batch"]) -> Statistics:
+    """Weighted by example: mean = Σ_b w_b z_b / Σ w, variance = Σ_b w_b (z_b − mean)² / Σ w."""
+    share = _share(weight)[:, None]
+    mean = jnp.sum(share * z, axis=-2)
+    return Statistics(mean, jnp.sum(share * (z - mean[..., None, :]) ** 2, axis=-2))
+
+
+def _share(weight: Float[Array, "batch"]) -> Float[Array, "batch"]:
+    return weight / jnp.maximum(jnp.sum(weight), jnp.finfo(weight.dtype).tiny)
+
+
+def normalise(
+    z: Float[Array, "*states batch neurons"],
+    statistics: Statistics,
+    gain: Float[Array, "*#states #neurons"],
+    shift: Float[Array, "*#states #neurons"],
+) -> Float[Array, "*states batch neurons"]:
+    """N(z) = gain (z − mean) / √(variance + ε) + shift."""
+    scale = gain * jax.lax.rsqrt(statistics.variance + EPSILON)
+    offset = shift - scale * statistics.mean
+    return scale[..., None, :] * z + offset[..., None, :]
+
+
+@jax.custom_vjp
+def normalise_batch(
+    z: Float[Array, "states batch neurons"],
+    weight: Float[Array, "batch"],
+    gain: Float[Array, "states 1"],
+    shift: Float[Array, "states 1"],
+) -> tuple[Float[Array, "states batch neurons"], Statistics]:
+    """z normalised with its own statistics, and these.
+
+    The gradient in z is one pass over it: with e = z − mean, share_b = w_b / Σ w, and slopes g of the result, ġ_m and
+    ġ_v of the statistics, dz = scale g + share (ġ_m − scale Σ_b g + (2 ġ_v − gain (variance + ε)^(−3/2) Σ_b g e) e).
+    There is none in the weights. Reverse mode only.
+    """
+    statistics = batch_statistics(z, weight)
+    return normalise(z, statistics, gain, shift), statistics
+
+
+def _normalise_batch_forward(z: Array, weight: Array, gain: Array, shift: Array) -> tuple[Any, Any]:
+    statistics = Statistics(*(checkpoint_name(each, KEPT) for each in batch_statistics(z, weight)))
+    return (normalise(z, statistics, gain, shift), statistics), (z, statistics, weight, gain)
+
+
+def _normalise_batch_backward(residuals: Any, slopes: Any) -> tuple[Array, Array, Array, Array]:
+    (z, statistics, weight, gain), (slope, of_statistics) = residuals, slopes
+    inverse = jax.lax.rsqrt(statistics.variance + EPSILON)
+    total, moment = jnp.sum(slope, axis=1), jnp.sum(slope * (z - statistics.mean[:, None]), axis=1)
+    by_mean = of_statistics.mean - gain * inverse * total
+    by_error = 2 * of_statistics.variance - gain * inverse**3 * moment
+    share = _share(weight)[:, None]
+    offset = by_mean - by_error * statistics.mean
+    by_z = (gain * inverse)[:, None] * slope + share * (by_error[:, None] * z + offset[:, None])
+    by_gain, by_shift = (jnp.sum(each, axis=1, keepdims=True) for each in (inverse * moment, total))
+    return by_z, jnp.zeros_like(weight), by_gain, by_shift
+
+
+normalise_batch.defvjp(_normalise_batch_forward, _normalise_batch_backward)
+
+
+@dataclasses.dataclass(frozen=True)
+class SynapseNormalisation:
+    """Scales the synapses that arrive at each target neuron, per state, to unit Euclidean norm.
+
+    w ← w / √(Σ_sources w² + 1e-9), times the genome's `rescale_to` if `rescale`. The bias counts as a source.
+    """
+
+    rescale: bool = False
+
+    def init_genome(self) -> Genome:
+        """`rescale_to` = 1, if it is used."""
+        return {"rescale_to": jnp.ones(())} if self.rescale else {}
+
+    def __call__(self, genome: Genome, synapse: Synapse) -> Synapse:
+        """The normalised synapses."""
+        need_arrays(synapse, "normalisation of synapses")
+        factor = genome["rescale_to"] if self.rescale else 1.0
+        squared = jnp.sum(synapse.forward**2, axis=1)
+        if synapse.bias is not None:
+            squared += synapse.bias**2
+        scale = factor * jax.lax.rsqrt(squared + SYNAPSE_EPSILON)
+        backward = synapse.backward
+        if backward is not None:
+            squared_back = jnp.sum(backward**2, axis=1, keepdims=True)
+            backward = backward * (factor * jax.lax.rsqrt(squared_back + SYNAPSE_EPSILON))
+        bias = None if synapse.bias is None else synapse.bias * scale
+        return Synapse(synapse.forward * scale[:, None], bias, backward)
+
+
+@dataclasses.dataclass(frozen=True)
+class NormaliseSynapses(Phase):
+    """Normalises the synapses themselves, not only their use in a sweep, at the start of a step."""
+
+    rescale: bool = False
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """See `SynapseNormalisation`."""
+        return SynapseNormalisation(self.rescale).init_genome()
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Changes `synapses`."""
+        normalisation = SynapseNormalisation(self.rescale)
+        return state.replace(synapses=tuple(normalisation(genome, synapse) for synapse in state.synapses))

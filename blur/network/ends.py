@@ -1,0 +1,114 @@
+"""The phases that touch the world: the input is presented, the target is fed back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from blur.core.losses import LOSSES
+from blur.core.rule import Batch, Genome, Phase
+from blur.core.state import State
+from blur.network.mixing import Layer
+
+FeedbackFunction = Callable[[Layer, Float[Array, "batch outputs"]], Layer]
+
+
+@dataclasses.dataclass(frozen=True)
+class PresentInput(Phase):
+    """Makes the field `neurons`: the input in state 1 of the first layer, all other neurons at rest.
+
+    Attributes:
+      persistent_states: None to start every step with neurons at rest; else the number of states of neurons that keep
+        their values from step to step (then the batch size is part of the state, and `Feedback` must fill all states).
+    """
+
+    persistent_states: int | None = None
+
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+        """Adds `neurons`, all zero, if they persist."""
+        if self.persistent_states is None:
+            return state
+        sizes = [spec.inputs.shape[-1], *(synapse.forward.shape[-1] for synapse in state.synapses)]
+        states = [1, *[self.persistent_states] * len(state.synapses)]
+        batch, dtype = spec.inputs.shape[0], spec.inputs.dtype
+        return state.replace(neurons=tuple(jnp.zeros((k, batch, n), dtype) for k, n in zip(states, sizes, strict=True)))
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """neurons ← (x, then what was there or None)."""
+        fan_in = state.synapses[0].forward.shape[1]
+        if batch.inputs.shape[-1] != fan_in:
+            raise ValueError(f"the inputs have {batch.inputs.shape[-1]} numbers, but the network reads {fan_in}")
+        rest = state.neurons[1:] if self.persistent_states is not None else (None,) * len(state.synapses)
+        return state.replace(neurons=(batch.inputs[None], *rest))
+
+    def read(self, genome: Genome, state: State, batch: Batch) -> State:
+        """The same; neurons that persist hold another batch, so a batch of another size starts at rest."""
+        if self.persistent_states is not None and state.neurons[-1].shape[1] != batch.inputs.shape[0]:
+            return PresentInput().apply(genome, state, batch)
+        return self.apply(genome, state, batch)
+
+
+def present_target(output: Layer, targets: Float[Array, "batch outputs"]) -> Layer:
+    """(prediction, target): both are shown, no error is computed."""
+    return jnp.stack([output[0], targets])
+
+
+@dataclasses.dataclass(frozen=True)
+class LossGradient:
+    """State 2 ← state 2 · ∂loss/∂prediction, per example; with (φ, φ′) neurons this starts backpropagation."""
+
+    loss: str = "cross_entropy"
+
+    def __call__(self, output: Layer, targets: Float[Array, "batch outputs"]) -> Layer:
+        """(prediction, φ′ · ∂ℓ/∂prediction), where ℓ is one example's loss."""
+
+        def example_loss(prediction: Array, target: Array) -> Array:
+            return LOSSES[self.loss](prediction[None], target[None], jnp.ones(1, prediction.dtype))
+
+        return jnp.stack([output[0], output[1] * jax.vmap(jax.grad(example_loss))(output[0], targets)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Feedback(Phase):
+    """Replaces the output layer by a function of itself and the targets.
+
+    Attributes:
+      function: from the output layer and targets to the layer that is sent back.
+      states: pad the result with zero states up to this number; None carries only the states it has.
+    """
+
+    function: FeedbackFunction = present_target
+    states: int | None = None
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Sets the last of `neurons`."""
+        output = self.function(state.neurons[-1], batch.targets)
+        if self.states is not None:
+            output = jnp.pad(output, ((0, self.states - output.shape[0]), (0, 0), (0, 0)))
+        return state.replace(neurons=(*state.neurons[:-1], output))
+
+
+@dataclasses.dataclass(frozen=True)
+class Remember(Phase):
+    """Copies the field `neurons` to another field, for a later phase of the same step."""
+
+    field: str
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """state.field ← neurons."""
+        return state.replace(**{self.field: state.neurons})
+
+
+@dataclasses.dataclass(frozen=True)
+class Readout:
+    """The prediction: `scale` times the first state of the output neurons, `[batch, outputs]`."""
+
+    scale: float = 1.0
+
+    def __call__(self, state: State) -> Float[Array, "batch outputs"]:
+        """The outputs."""
+        return self.scale * state.neurons[-1][0]

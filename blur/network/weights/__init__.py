@@ -1,0 +1,1 @@
+"""How the synapses of a layer are stored."""

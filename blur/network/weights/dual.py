@@ -1,0 +1,174 @@
+"""The dual form of synapses: what they were, and what has been learned since, as attention over the examples.
+
+A synapse that only ever changes as w ← f̃ w + x ⊗ p is, after t steps, w_t = f̃ᵗ w_0 + Σ_s f̃^(t−1−s) x_sᵀ p_s. What
+arrives through it, x w_t = f̃ᵗ x w_0 + Σ_s f̃^(t−1−s) (x x_sᵀ) p_s, needs w_0 and the Gram matrices x x_sᵀ alone: linear
+attention with the examples' inputs as keys and the Hebbian factors p_s as values. In a population that shares
+episodes, w_0 and all Gram matrices are the same for every genome, so that genomes which are played together
+(`blur.meta.population`) share the products with the inputs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from blur.network.weights.flat import FlatWeights, by_state, is_flat
+
+
+class Factors(NamedTuple):
+    """A change of synapses as an outer product that is not carried out.
+
+    Attributes:
+      inputs: x, `[batch, I]`.
+      post: p, `[batch, c·O]`; η̃ and the examples' weights are in it.
+    """
+
+    inputs: Float[Array, "batch inputs"]
+    post: Float[Array, "batch states_outputs"]
+
+    def outer(self) -> Float[Array, "inputs states_outputs"]:
+        """xᵀ p, carried out."""
+        return self.inputs.T @ self.post
+
+
+def is_factors(node: Any) -> bool:
+    """Whether this is an outer product that is not carried out: a leaf of a change of synapses."""
+    return isinstance(node, Factors)
+
+
+def scaled(change: Array | Factors, factor: Array) -> Array | Factors:
+    """A change of synapses times a factor, in either form."""
+    return change._replace(post=factor * change.post) if isinstance(change, Factors) else factor * change
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class DualWeights:
+    """Synapses `[c, I, O]` of a layer that carries one state, in dual form; it has room for S steps.
+
+    Attributes:
+      start: w_0 but for its scale: the same for all genomes.
+      scale: f̃ᵗ times the scale of w_0; NaN once there is no more room.
+      inputs: x_s, `[S, batch, I]`.
+      factors: p_s, `[S, batch, c·O]`.
+      decays: f̃^(t−1−s), `[S]`; 0 where nothing is stored yet.
+      count: t.
+    """
+
+    start: FlatWeights
+    scale: Float[Array, ""]
+    inputs: Float[Array, "steps batch inputs"]
+    factors: Float[Array, "steps batch states_outputs"]
+    decays: Float[Array, "steps"]
+    count: Int[Array, ""]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """That of the synapses it stands for, `(c, I, O)`."""
+        return self.start.shape
+
+    def heard_by(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch states_outputs"]:
+        """x w_t, `[batch, c·O]`: the first 2ⁿ ≥ t stored steps are attended to."""
+        rooms = _rooms(len(self.decays))
+        room = jnp.searchsorted(jnp.array(rooms), jnp.minimum(self.count, rooms[-1]))
+        learned = jax.lax.switch(room, [_attend(size) for size in rooms], x, self)
+        return self.scale * self.start.heard_by(x) + learned
+
+    def dense(self) -> Float[Array, "states inputs outputs"]:
+        """w_t itself."""
+        learned = jnp.einsum("s,sbi,sbn->in", self.decays, self.inputs, self.factors)
+        return by_state(self.scale * self.start.matrix + learned, self.start.states)
+
+
+def empty_dual(start: FlatWeights, scale: Array, steps: int, batch: int) -> DualWeights:
+    """scale · start, with room for `steps` changes."""
+    inputs, columns = start.matrix.shape
+    dtype = start.matrix.dtype
+    return DualWeights(
+        start,
+        jnp.asarray(scale, dtype),
+        jnp.zeros((steps, batch, inputs), dtype),
+        jnp.zeros((steps, batch, columns), dtype),
+        jnp.zeros(steps, dtype),
+        jnp.zeros((), jnp.int32),
+    )
+
+
+def _rooms(steps: int) -> list[int]:
+    """0, 1, 2, 4, … and `steps`: how many stored steps are looked at together."""
+    return [0, *(2**n for n in range(steps.bit_length()) if 2**n < steps), steps]
+
+
+def _attend(size: int) -> Any:
+    """Σ_s decay_s (x x_sᵀ) p_s over the first `size` steps."""
+
+    def attend(x: Array, weights: DualWeights) -> Array:
+        keys, values = (a[:size].reshape(-1, a.shape[-1]) for a in (weights.inputs, weights.factors))
+        decays = jnp.repeat(weights.decays[:size], weights.inputs.shape[1])
+        return (decays * (x @ keys.T)) @ values
+
+    return attend
+
+
+def remember(weights: DualWeights, keep: Float[Array, ""], change: Factors) -> DualWeights:
+    """f̃ w + x ⊗ p.
+
+    Raises:
+      ValueError: the batch has another size than the state was made for.
+    """
+    given, batch = len(change.inputs), weights.inputs.shape[1]
+    if given != batch:
+        raise ValueError(f"a batch of {given} examples, but the dual form has room for {batch} in every step")
+    at = weights.count
+    room = len(weights.decays)
+    return DualWeights(
+        weights.start,
+        jnp.where(at < room, keep * weights.scale, jnp.nan),
+        weights.inputs.at[at].set(change.inputs),
+        weights.factors.at[at].set(change.post),
+        (keep * weights.decays).at[at].set(1),
+        at + 1,
+    )
+
+
+def is_dual(weights: Any) -> bool:
+    """Whether these are synapses in dual form."""
+    return isinstance(weights, DualWeights)
+
+
+def refuse_dual(synapses: Any, what: str) -> None:
+    """Raises ValueError if synapses are stored in dual form, which `what` would make inexact."""
+    if any(map(is_dual, jax.tree.leaves(synapses, is_leaf=is_dual))):
+        raise ValueError(f"{what} changes synapses in a way that has no dual form; use dual_steps=None")
+
+
+def need_arrays(synapses: Any, what: str) -> None:
+    """Raises ValueError if synapses are not stored as arrays `[c, I, O]`, which `what` reads state by state."""
+    refuse_dual(synapses, what)
+    if any(map(is_flat, jax.tree.leaves(synapses, is_leaf=is_flat))):
+        raise ValueError(
+            f"{what} needs synapses as arrays, but the input's are one matrix; use DenseSynapses(flat_input=False)"
+        )
+
+
+class Operations(NamedTuple):
+    """Multiply-adds per genome in the products of one layer with its inputs, over an episode."""
+
+    dense: float
+    dual: float
+
+
+def count_operations(*, inputs: int, outputs: int, states: int, batch: int, steps: int, genomes: int) -> Operations:
+    """What both forms need on T steps and a query of the same batch size, forward only.
+
+    Dense: (2 T + 1) B I k O. Dual: for `genomes` that share episodes, ((T + 1) B I k O + T (T + 1)/2 B² I)/genomes, and
+    T (T + 1)/2 B² k O for each of them.
+    """
+    wide = states * outputs
+    pairs = steps * (steps + 1) / 2 * batch**2
+    shared = (steps + 1) * batch * inputs * wide + pairs * inputs
+    return Operations((2 * steps + 1) * batch * inputs * wide, shared / genomes + pairs * wide)

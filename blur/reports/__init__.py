@@ -1,0 +1,1 @@
+"""Results as files, figures and one HTML page."""

@@ -1,0 +1,1 @@
+"""Rules that learn in context: attention, transformers."""

@@ -1,0 +1,270 @@
+"""Linear self-attention as an update rule: one layer over the context is one inner step.
+
+Tokens are pairs e_i = (x_i, y_i); a query starts as (x, −W_0 x). Over a context E with weights w_i,
+
+    e ← e + λ Σ_h P_h V_h (Σ_i w_i e_i e_iᵀ / Σ_i w_i) K_hᵀ Q_h e                         (one layer)
+
+for every token of the context and for every query, which attends and is not attended to; the prediction is −(y entries)
+of the query. With the right matrices a layer is a step of gradient descent (von Oswald et al., ICML 2023, Prop. 1); see
+`blur.rules.in_context.constructed`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from blur.core.genome import check_same_genome, genome_shapes
+from blur.core.rule import Batch, Genome, UpdateRule
+
+Tokens = Float[Array, "tokens width"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class AttentionState:
+    """What the layers so far do to a token: `e @ transform`, then attention to `context`.
+
+    The layers are linear in a token, so all but the last are kept as one matrix, the accumulated fast weights.
+
+    Attributes:
+      transform: product of all layers but the last, acting on row vectors.
+      context: the tokens that the last layer attends to.
+      weight: their weights, Σ = 1 (or 0 where nothing weighs anything).
+      step: how many layers there were.
+    """
+
+    transform: Float[Array, "width width"]
+    context: Float[Array, "context width"]
+    weight: Float[Array, "context"]
+    step: Int[Array, ""]
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearAttention(UpdateRule):
+    """A stack of linear self-attention layers; `Episode.steps` on one fixed batch, the context, is its depth.
+
+    Genome: `projection` P [heads, width, key_size], `value` V, `key` K, `query` Q [heads, key_size, width], where
+    width = inputs + outputs; with `layers`, all with a leading axis over layers; with `start`, W_0 [outputs, inputs].
+
+    The context is read anew in every step, through the layers before. On a stream of batches each layer therefore has
+    a context of its own: the constructed genome then is gradient descent on minibatches.
+
+    Layers stay linear in a token, which is why all of them are one matrix. Clipping tokens between layers would end
+    that; `blur.rules.in_context.transformer.Transformer` has it (`clip`), with `tied` layers or without.
+
+    Attributes:
+      inputs: numbers of x.
+      outputs: numbers of y.
+      layers: None for one genome in all layers, as many as there are steps; else the number of layers that each have
+        their own.
+      heads: attention heads.
+      key_size: of keys, queries and values; None for the tokens' width.
+      targets_only: layers change only the y entries of tokens.
+      damping: λ.
+      start: whether the genome has a W_0, else it is 0.
+      initial_scale: all matrices of a random genome are drawn from N(0, initial_scale / fan-in).
+
+    Raises:
+      ValueError: a size is below 1, `initial_scale` is negative or not finite, or `damping` is not finite.
+    """
+
+    inputs: int
+    outputs: int = 1
+    layers: int | None = None
+    heads: int = 1
+    key_size: int | None = None
+    targets_only: bool = False
+    damping: float = 1.0
+    start: bool = False
+    initial_scale: float = 0.1
+
+    def __post_init__(self) -> None:
+        names = ("inputs", "outputs", "layers", "heads", "key_size")
+        check_sizes(**{name: getattr(self, name) for name in names})
+        check_initial_scale(self.initial_scale)
+        check_damping(self.damping)
+
+    @property
+    def width(self) -> int:
+        """Numbers of a token."""
+        return self.inputs + self.outputs
+
+    @property
+    def longest_life(self) -> int | None:
+        """The number of layers, if each has its own genome."""
+        return self.layers
+
+    @property
+    def in_context(self) -> bool:
+        """Yes."""
+        return True
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """Random matrices; W_0 = 0."""
+        depth = () if self.layers is None else (self.layers,)
+        genome = random_heads(key, self.heads, self.key_size, self.width, self.initial_scale, depth)
+        return genome | ({"start": jnp.zeros((self.outputs, self.inputs))} if self.start else {})
+
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> AttentionState:
+        """No layer yet.
+
+        Raises:
+          ValueError: the context is empty, its sizes or types are not the genome's, or the genome is not this rule's.
+        """
+        check_same_genome(genome_shapes(self), genome, names=("the rule's", "the one given"))
+        check_context(genome, spec, self.inputs, self.outputs)
+        count, dtype = spec.inputs.shape[0], spec.inputs.dtype
+        return AttentionState(
+            jnp.eye(self.width, dtype=dtype),
+            jnp.zeros((count, self.width), dtype),
+            jnp.zeros(count, dtype),
+            jnp.zeros((), jnp.int32),
+        )
+
+    def step(self, genome: Genome, state: AttentionState, batch: Batch) -> AttentionState:
+        """One more layer, over the context `batch` as the layers before it have left it.
+
+        Raises:
+          ValueError: see `init_state`; or there is no further layer. Where the number of steps is not known because it
+            is being traced, and `unroll` did not count them, that gives NaN instead.
+        """
+        check_context(genome, batch, self.inputs, self.outputs)
+        self._check_depth(state.step + 1)
+        tokens = jnp.concatenate(present(batch.weight, batch.inputs, batch.targets), axis=-1)
+
+        def deeper() -> tuple[Array, Array]:
+            transform = self._last_layer(genome, state, state.transform)
+            return transform, tokens @ transform
+
+        transform, context = jax.lax.cond(state.step > 0, deeper, lambda: (state.transform, tokens))
+        total = jnp.maximum(jnp.sum(batch.weight), jnp.finfo(batch.weight.dtype).tiny)
+        return AttentionState(transform, context, batch.weight / total, state.step + 1)
+
+    def predict(
+        self, genome: Genome, state: AttentionState, inputs: Float[Array, "batch inputs"]
+    ) -> Float[Array, "batch outputs"]:
+        """−(y entries) of the queries (x, −W_0 x) after all layers.
+
+        Raises:
+          ValueError: the queries' width is not the genome's, or there were more steps than layers.
+        """
+        check_queries(inputs, self.inputs)
+        y = -inputs @ genome["start"].T if self.start else jnp.zeros((inputs.shape[0], self.outputs), inputs.dtype)
+        queries = jnp.concatenate([inputs, y], axis=-1)
+        return -self._last_layer(genome, state, queries @ state.transform)[:, self.inputs :]
+
+    def fast_weights(self, genome: Genome, state: AttentionState) -> Float[Array, "width width"]:
+        """The matrix that takes a token (a row vector) through all layers so far."""
+        return self._last_layer(genome, state, state.transform)
+
+    def _last_layer(self, genome: Genome, state: AttentionState, tokens: Tokens) -> Tokens:
+        """Tokens after the last layer's attention to its context."""
+        self._check_depth(state.step)
+        update = self.damping * attend(self._layer(genome, state.step - 1), state.context, state.weight, tokens)
+        if self.targets_only:
+            update = update.at[:, : self.inputs].set(0)
+        return tokens + update
+
+    def _layer(self, genome: Genome, index: Int[Array, ""]) -> Genome:
+        """The matrices of a layer; before the first layer, those of the first."""
+        matrices = {name: genome[name] for name in ("projection", "value", "key", "query")}
+        if self.layers is None:
+            return matrices
+        return jax.tree.map(lambda leaf: leaf.at[jnp.maximum(index, 0)].get(mode="fill", fill_value=jnp.nan), matrices)
+
+    def _check_depth(self, steps: Int[Array, ""]) -> None:
+        """Raises ValueError if so many steps are more than there are layers, as far as that is known."""
+        if self.layers is not None and not isinstance(steps, jax.core.Tracer) and int(steps) > self.layers:
+            raise ValueError(
+                f"{steps} inner steps, but the rule has {self.layers} layers of their own; expected no more steps than "
+                "layers, or a rule of layers=None"
+            )
+
+
+def check_sizes(**sizes: int | None) -> None:
+    """Raises ValueError, naming the size, unless every size is at least 1, or None."""
+    for name, size in sizes.items():
+        if size is not None and size < 1:
+            raise ValueError(f"{name} is {size}; expected at least 1")
+
+
+def check_initial_scale(scale: float) -> None:
+    """Raises ValueError unless the scale of random matrices is finite and not negative."""
+    if not 0 <= scale < math.inf:
+        raise ValueError(f"initial_scale is {scale}; expected a finite number that is not negative, such as 0.1")
+
+
+def check_damping(damping: float) -> None:
+    """Raises ValueError unless the damping of layers is finite."""
+    if not math.isfinite(damping):
+        raise ValueError(f"damping is {damping}; expected a finite number, such as 1")
+
+
+def random_heads(
+    key: Key[Array, ""], heads: int, key_size: int | None, width: int, scale: float, depth: tuple[int, ...] = ()
+) -> Genome:
+    """Matrices of attention from N(0, scale / fan-in), for tokens of `width` numbers; `depth` are leading axes."""
+    size = key_size or width
+    shapes = dict.fromkeys(("key", "query", "value"), (*depth, heads, size, width))
+    shapes["projection"] = (*depth, heads, width, size)
+    keys = jax.random.split(key, len(shapes))
+    return {name: random_matrix(k, shape, scale) for k, (name, shape) in zip(keys, shapes.items(), strict=True)}
+
+
+def random_matrix(key: Key[Array, ""], shape: tuple[int, ...], scale: float) -> Float[Array, "*shape"]:
+    """N(0, scale / fan-in), where the fan-in is the last axis."""
+    return jnp.sqrt(scale / shape[-1]) * jax.random.normal(key, shape)
+
+
+def check_context(genome: Genome, batch: Batch, inputs: int, outputs: int) -> None:
+    """Raises ValueError unless the batch has at least one example, all of these widths and of the genome's type."""
+    x, y, weight = (leaf.shape for leaf in batch)
+    count = x[:1]
+    if x != (*count, inputs) or y != (*count, outputs) or weight != count or 0 in count:
+        raise ValueError(
+            f"the context has inputs {x} and targets {y} with weights {weight}, but the genome's tokens have {inputs} "
+            f"+ {outputs} numbers; expected [n, {inputs}] and [n, {outputs}] with [n], n ≥ 1"
+        )
+    own = jnp.result_type(*jax.tree.leaves(genome))
+    types = [jnp.result_type(leaf.dtype) for leaf in batch]
+    if any(dtype != own for dtype in types):
+        raise ValueError(
+            f"the context has inputs, targets and weights of types {', '.join(map(str, types))}, but the genome is "
+            f"{own}; expected that type in all of them"
+        )
+
+
+def check_queries(queries: Array, inputs: int) -> None:
+    """Raises ValueError unless there is at least one query, and all have this width."""
+    if queries.ndim != 2 or queries.shape[1] != inputs or not len(queries):
+        raise ValueError(
+            f"the queries have shape {queries.shape}, but the genome is for {inputs} inputs; expected "
+            f"[queries, {inputs}] with at least one query"
+        )
+
+
+def present(weight: Float[Array, "context"], *rows: Float[Array, "context _width"]) -> list[Array]:
+    """The rows, those of weight 0 replaced by zeros: what they hold, NaN included, then reaches nothing."""
+    return [jnp.where(weight[:, None] == 0, 0, row) for row in rows]
+
+
+def attend(
+    layer: Genome,
+    context: Float[Array, "context width"],
+    weight: Float[Array, "context"],
+    tokens: Tokens,
+) -> Tokens:
+    """Σ_h P_h V_h (Σ_i w_i e_i e_iᵀ) K_hᵀ Q_h e for every row e of `tokens`; `weight` is used as it is."""
+    queries = jnp.einsum("te,hke,hkd->htd", tokens, layer["query"], layer["key"], optimize=_SMALL_FIRST)
+    scores = weight * jnp.einsum("htd,cd->htc", queries, context)
+    read = jnp.einsum("htc,cd->htd", scores, context)
+    return jnp.einsum("htd,hkd,hek->te", read, layer["value"], layer["projection"], optimize=_SMALL_FIRST)
+
+
+_SMALL_FIRST = "optimal"
+"""Contract the small matrices of a layer first, where that is cheaper."""

@@ -1,0 +1,1 @@
+"""What every room may use: error messages, atomic writing, compiler options, mapping, figures."""

@@ -1,0 +1,32 @@
+"""Error messages: one line that says what was given, what was expected and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+from typing import Any
+
+
+def short(value: Any, limit: int = 60) -> str:
+    """`repr(value)`, cut to `limit` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """The text with control characters, which could steer a terminal, as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an exception without line breaks, or its class where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def check_choice(field: str, value: object, choices: Collection[str]) -> None:
+    """Raises ValueError, with the nearest name, unless `value` is one of the choices."""
+    if value in choices:
+        return
+    close = difflib.get_close_matches(str(value), choices, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise ValueError(f"{field} is {value!r}; {hint}expected one of {', '.join(choices)}")
