@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from blur.core.episode import batch_spec
 from blur.core.inner_loop import unroll
 from blur.core.losses import accuracy
-from blur.core.rule import batch_spec
 from blur.files.genomes import load_genome, save_genome
 from blur.tasks import make_task
 

@@ -13,15 +13,15 @@ from jaxtyping import Array, Key
 from blur.benchmark.measure import Contestant, contestant
 from blur.benchmark.naive import naive_loss
 from blur.benchmark.workloads import Mode, Workload, random_episode
+from blur.core.episode import Episode, Kind, Split
 from blur.core.inner_loop import episode_loss
-from blur.core.rule import Episode, UpdateRule
+from blur.core.rule import UpdateRule
 from blur.meta import Setting
 from blur.meta.objective import Objective, population_scores
 from blur.meta.population import Storage, members_at_once
 from blur.parallel.devices import everywhere, spread, training_mesh
 from blur.support.compiler import Program
 from blur.support.mapping import Mapping, mapped
-from blur.tasks.task import Kind, Split
 
 MOST_RIVALS = 16
 """The largest population that the rivals play too: beyond, they only repeat themselves."""

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from blur.benchmark.workloads import Workload
-from blur.core.rule import Batch, Episode, Genome, as_arrays, batch_spec
+from blur.core.episode import Batch, Episode, as_arrays, batch_spec
+from blur.core.rule import Genome
 from blur.network.batch_norm import EPSILON
 from blur.network.synapses import Synapse
 from blur.network.weights.flat import FlatWeights

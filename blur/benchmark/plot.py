@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from blur.benchmark.records import Record
 from blur.benchmark.report import describe
 from blur.benchmark.targets import TARGETS
-from blur.reports.figures import GREY, save_png, tidy
+from blur.support.figures import GREY, save_png, tidy
 
 ENGINE, NAIVE, SGD = "#D55E00", "#0072B2", "#56B4E9"
 """Colours that colour-blind readers can tell apart (Okabe & Ito 2008)."""

@@ -20,8 +20,10 @@ import jax
 from jaxtyping import Array, Float, Key, PyTree
 
 from blur.benchmark.workloads import Mode, Workload, random_episode
+from blur.core.episode import Batch
 from blur.core.inner_loop import episode_loss
-from blur.core.rule import Batch, Chain, ChainRule, Genome, UpdateRule
+from blur.core.phases import Chain, ChainRule
+from blur.core.rule import Genome, UpdateRule
 from blur.support.atomic import write_file
 from blur.support.compiler import Program
 

@@ -10,11 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
+from blur.core.episode import Episode, Kind, make_batch
 from blur.core.losses import LOSSES, Loss
-from blur.core.rule import Episode, make_batch
 from blur.rules.bidirectional import Bidirectional
 from blur.rules.optax_mlp import OptaxMLP
-from blur.tasks.task import Kind
 
 Mode = Literal["forward", "gradient"]
 """`forward`: the loss of an episode. `gradient`: its gradient in the genome, by reverse mode with recomputed steps."""

@@ -9,10 +9,9 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
 from blur.evaluation.evaluate import evaluate_conditions
-from blur.evaluation.plan import EvaluationPlan, Learner
+from blur.evaluation.plan import EvaluationPlan, Learner, read_learner
 from blur.evaluation.presets import PRESETS
 from blur.evaluation.records import Record
-from blur.files.genomes import load_genome
 from blur.reports.files import print_results, write_results, write_tables
 from blur.support.errors import check_choice
 
@@ -101,13 +100,6 @@ class Evaluate:
         typed = {word.split("=")[0].replace("_", "-") for word in self.words}
         option = AXES.get(name, f"--{name.replace('_', '-')}")
         return option in typed or getattr(self.plan, name) != getattr(Plan(), name)
-
-
-def read_learner(path: str) -> Learner:
-    """A genome as a learner, named after its file, or after its run's folder where the file is just `genome`."""
-    file = load_genome(path)
-    name = Path(path).stem
-    return Learner(Path(path).resolve().parent.name if name == "genome" else name, file.rule, file.genome)
 
 
 def compare(learners: Sequence[Learner], plans: Sequence[EvaluationPlan], out: Path) -> None:

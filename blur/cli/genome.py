@@ -10,6 +10,7 @@ import numpy as np
 import tyro
 from tyro.conf import Positional, arg
 
+from blur.core.genome import flatten_tensors
 from blur.data.npz_source import read_arrays
 from blur.files.genomes import (
     SUFFIX,
@@ -21,7 +22,6 @@ from blur.files.genomes import (
     save_genome,
     validate_genome,
 )
-from blur.files.tensors import flatten_tensors
 from blur.rules.original import OriginalNetwork, backprop_network, from_original, to_original
 from blur.support.atomic import write_file
 from blur.support.errors import printable

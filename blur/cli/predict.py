@@ -9,9 +9,9 @@ from typing import Annotated
 import numpy as np
 from tyro.conf import Positional, arg
 
-from blur.data.readers import describe_fit, read_examples
+from blur.data.readers import read_examples
 from blur.models.files import load_model
-from blur.models.fit import predict
+from blur.models.fit import describe_fit, predict
 from blur.support.atomic import write_file
 
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from blur.data.readers import describe_fit, read_labelled_examples
+from blur.data.readers import read_labelled_examples
 from blur.files.genomes import load_genome
 from blur.models.files import save_model
-from blur.models.fit import predict, train
+from blur.models.fit import describe_fit, predict, train
 from blur.rules.variants import with_hidden
 
 

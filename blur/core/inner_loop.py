@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
+from blur.core.episode import Batch, Episode, Stream, batch_spec
 from blur.core.losses import Loss
-from blur.core.rule import Batch, Episode, Genome, Stream, UpdateRule, batch_spec
+from blur.core.rule import Genome, UpdateRule
 from blur.support.errors import short
 
 FEW = 8

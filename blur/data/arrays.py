@@ -8,7 +8,7 @@ import hashlib
 import numpy as np
 from numpy.typing import ArrayLike
 
-from blur.tasks.task import Kind
+from blur.core.episode import Kind
 
 TEST_SHARE = 0.2
 """Share of the examples that are held out for testing where a data set brings no test examples."""

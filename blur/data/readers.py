@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import NDArray
 
 from blur.data.npz_source import INPUT_NAMES, TARGET_NAMES, pick, read_arrays
@@ -30,12 +29,3 @@ def read_labelled_examples(path: Path) -> tuple[NDArray, NDArray]:
     if labels is None:
         raise ValueError(f"{path} has no labels, expected an array called {' or '.join(TARGET_NAMES)}")
     return inputs, labels
-
-
-def describe_fit(predicted: NDArray, labels: NDArray) -> str:
-    """Accuracy of classes, or the root mean squared error of real values."""
-    if np.shape(predicted) != np.shape(labels):
-        predicted = predicted.reshape(labels.shape)
-    if labels.dtype.kind == "f":
-        return f"root mean squared error {np.sqrt(np.mean((predicted - labels) ** 2)):.4g}"
-    return f"accuracy {np.mean(predicted == labels):.4f}"

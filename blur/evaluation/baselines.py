@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from blur.core.rule import Batch, Genome
+from blur.core.episode import Batch, Kind
+from blur.core.rule import Genome
 from blur.evaluation.cost import count_parameters
 from blur.evaluation.curves import Block, Play, play_all
 from blur.evaluation.plan import Condition, EvaluationPlan
 from blur.evaluation.tuning import STEP, Grid, Metric, Point, Trial, Tuned, rounded, tune
 from blur.network.batch_norm import StatisticsRule
 from blur.rules.optax_mlp import OptaxMLP
-from blur.tasks.task import Kind
 
 SCALES = (0.0, 0.1, 1.0)
 """Initial output scales. Small ones keep a fresh network's outputs from drowning its targets."""

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-from jaxtyping import PyTree
 
 from blur.evaluation.cost import StepCost
 from blur.evaluation.curves import Curves
 from blur.evaluation.records import Scored
 from blur.evaluation.tuning import Tuned
 from blur.files.config import config_hash
-from blur.files.tensors import GenomeFileError, flatten_tensors, read_tensor_file, write_tensor_file
+from blur.files.tensors import GenomeFileError, read_tensor_file, write_tensor_file
 
 Result = tuple[Scored, Tuned | None]
 """Of a learner, or of a baseline with its tuning."""
+
 
 KIND = "scores"
 
@@ -52,15 +50,6 @@ def keep_scores(folder: Path, key: Mapping[str, Any], compute: Callable[[], Resu
 def score_file(folder: Path, key: Mapping[str, Any]) -> Path:
     """Where the scores with this key are."""
     return folder / f"{config_hash(_plain(key))}.safetensors"
-
-
-def tree_digest(tree: PyTree) -> str:
-    """Twelve hexadecimal digits of the SHA-256 of all leaves with their names, dtypes and shapes."""
-    digest = hashlib.sha256()
-    for name, array in flatten_tensors(tree).items():
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:12]
 
 
 def _plain(key: Mapping[str, Any]) -> Any:

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from blur.core.rule import Batch, Episode, Genome, UpdateRule, as_arrays, batch_spec
+from blur.core.episode import Batch, Episode, as_arrays, batch_spec
+from blur.core.rule import Genome, UpdateRule
 
 REPETITIONS = 15
 

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from blur.core.episode import Episode, Kind, Split, batch_spec
 from blur.core.inner_loop import unroll
 from blur.core.losses import Loss, accuracy, cross_entropy, squared_error
-from blur.core.rule import Episode, Genome, UpdateRule, batch_spec
+from blur.core.rule import Genome, UpdateRule
 from blur.support.mapping import mapped
-from blur.tasks.task import Kind, Split, Task
+from blur.tasks.task import Task
 
 BLOCK = 4
 """Episodes that are sampled and played in one dispatch."""

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Generator, Mapping, Sequence
-from functools import cache, cached_property, partial
+from collections.abc import Callable, Generator, Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import jax
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from blur.core.rule import Batch, Episode, UpdateRule
+from blur.core.genome import tree_digest
+from blur.evaluation.arena import MakeTask, _Arena, _kept, _task_loader
 from blur.evaluation.baselines import Baseline, genome_of, make_baselines, tune_baseline, variants
-from blur.evaluation.cache import Result, keep_scores, tree_digest
-from blur.evaluation.cost import count_parameters, first_batch, step_cost
-from blur.evaluation.curves import Block, Play, make_play, make_sampler, play_all
+from blur.evaluation.cache import Result
+from blur.evaluation.cost import count_parameters, step_cost
+from blur.evaluation.curves import Play, make_play, play_all
 from blur.evaluation.plan import Condition, EvaluationPlan, Learner
 from blur.evaluation.records import Record, Scored, make_record
-from blur.evaluation.tuning import Metric, Tuned, cost
-from blur.files.genomes import library_versions, rule_config
+from blur.evaluation.tuning import Tuned, cost
 from blur.network.batch_norm import StatisticsRule
 from blur.rules.variants import hidden_of, statistics_of, with_hidden, with_statistics
-from blur.tasks import ImageTask, make_task
-from blur.tasks.task import Task
-
-MakeTask = Callable[..., Task]
-"""`(name, *, resolution, data_dir) -> task`."""
+from blur.tasks import make_task
 
 
 def evaluate(
@@ -116,65 +111,6 @@ def _common_statistics(learners: Sequence[Learner]) -> StatisticsRule:
     return found.pop() if found else "support"
 
 
-def _task_loader(make_task: MakeTask, data_dir: str | None) -> Callable[[str, int | None], Task]:
-    """`(name, resolution) -> task`; a data set is loaded once."""
-
-    @cache
-    def load(name: str, resolution: int | None) -> Task:
-        whole = None if resolution is None else load(name, None)
-        if isinstance(whole, ImageTask):
-            return whole.with_resolution(resolution)
-        return make_task(name, resolution=resolution, data_dir=data_dir)
-
-    return load
-
-
-@dataclasses.dataclass(frozen=True)
-class _Arena:
-    """A task under one condition, and the episodes that all learners meet there."""
-
-    task: Task
-    condition: Condition
-    plan: EvaluationPlan
-    statistics: StatisticsRule
-    validation: Callable[[int], Block]
-    test: Callable[[int], Block]
-    folder: Path | None
-
-    @classmethod
-    def make(
-        cls,
-        task: Task,
-        condition: Condition,
-        plan: EvaluationPlan,
-        statistics: StatisticsRule,
-        folder: Path | None = None,
-    ) -> _Arena:
-        sampler = partial(make_sampler, task, plan.seed, unroll=condition.unroll, batch_size=condition.batch_size)
-        return cls(task, condition, plan, statistics, sampler(split="validation"), sampler(split="test"), folder)
-
-    @property
-    def metric(self) -> Metric:
-        return "accuracy" if self.task.kind == "classification" else "loss"
-
-    @cached_property
-    def data(self) -> str:
-        """What the task's arrays hold."""
-        return tree_digest(self.task)
-
-    @cached_property
-    def spec(self) -> Batch:
-        """Shapes and dtypes of a support batch; nothing is computed."""
-        unroll, batch_size = self.condition.unroll, self.condition.batch_size
-        sample = partial(self.task.sample, unroll=unroll, batch_size=batch_size, split="validation")
-        return jax.eval_shape(lambda key: first_batch(sample(key)), jax.random.key(0))
-
-    @cached_property
-    def episode(self) -> Episode:
-        """One validation episode, to count and to time inner steps on."""
-        return jax.tree.map(lambda leaf: leaf[0], self.validation(0).episodes)
-
-
 def _compare(learners: Sequence[Learner], arena: _Arena, advance: Callable[[], None]) -> list[Record]:
     """The records of one condition, learners first."""
     entries = [_score_learner(learner, arena, advance) for learner in learners]
@@ -230,22 +166,6 @@ def _score(learner: Learner, play: Play, arena: _Arena) -> Scored:
     step = step_cost(learner.rule, learner.genome, arena.episode)
     network = getattr(learner.rule, "hidden", arena.condition.hidden)
     return Scored(learner.name, network, curves, parameters, step)
-
-
-def _kept(compute: Callable[[], Result], arena: _Arena, rule: UpdateRule, of: Mapping[str, Any]) -> Result:
-    """The scores in the arena's folder, or else what `compute` returns; everything that decides them is their key."""
-    if arena.folder is None:
-        return compute()
-    key = {
-        "versions": library_versions(),
-        "condition": arena.condition._asdict(),
-        "data": arena.data,
-        "seed": arena.plan.seed,
-        "episodes": arena.plan.episodes,
-        "rule": rule_config(rule),
-        **of,
-    }
-    return keep_scores(arena.folder, key, compute)
 
 
 def _check_networks(learners: Sequence[Learner]) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from blur.core.rule import Genome, UpdateRule
+from blur.files.genomes import load_genome
 from blur.network.batch_norm import StatisticsRule
 from blur.rules.optax_mlp import OPTIMIZERS
 
@@ -109,3 +111,10 @@ class Condition(NamedTuple):
         alike = len(self.hidden) > 2 and len(set(self.hidden)) == 1
         hidden = f"{len(self.hidden)}×{self.hidden[0]}" if alike else "-".join(map(str, self.hidden)) or "none"
         return f"{self.task}{size}, hidden {hidden}"
+
+
+def read_learner(path: str) -> Learner:
+    """A genome as a learner, named after its file, or after its run's folder where the file is just `genome`."""
+    file = load_genome(path)
+    name = Path(path).stem
+    return Learner(Path(path).resolve().parent.name if name == "genome" else name, file.rule, file.genome)

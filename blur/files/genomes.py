@@ -14,9 +14,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from blur.core.rule import Genome, UpdateRule, make_batch
+from blur.core.episode import make_batch
+from blur.core.genome import flatten_tensors
+from blur.core.rule import Genome, UpdateRule
 from blur.files.config import Known, from_config, to_config
-from blur.files.tensors import GenomeFileError, flatten_tensors, read_tensor_file, restore_tensors, write_tensor_file
+from blur.files.tensors import GenomeFileError, read_tensor_file, restore_tensors, write_tensor_file
 from blur.rules import RULES
 from blur.support.errors import one_line, short
 

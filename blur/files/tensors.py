@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,23 @@ import numpy as np
 import safetensors.numpy
 from jaxtyping import PyTree
 
+from blur.core.genome import flatten_tensors, is_key, named_leaves
 from blur.support.atomic import write_file
 from blur.support.errors import one_line, short
 
 FORMAT_VERSION = 1
 """Of the header and the names of tensors; files with another number are refused."""
 
+
 MAX_FILE_BYTES = 256 * 2**20
+
+
 MAX_HEADER_BYTES = 2**20
+
+
 MAX_HEADER_DEPTH = 40
 """Nesting of lists and objects in the JSON header."""
+
 
 METADATA_KEY = "blur"
 
@@ -80,21 +86,6 @@ def read_tensor_file(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[
     return header, tensors
 
 
-def flatten_tensors(tree: PyTree) -> dict[str, np.ndarray]:
-    """The leaves of a pytree by path, as contiguous NumPy arrays; random keys as their data.
-
-    Raises:
-      ValueError: two leaves have the same path.
-    """
-    tensors: dict[str, np.ndarray] = {}
-    for name, leaf in _named_leaves(tree):
-        if name in tensors:
-            raise ValueError(f"two leaves are called {name!r}; names must not contain '/'")
-        array = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
-        tensors[name] = array.copy(order="C")
-    return tensors
-
-
 def restore_tensors(spec: PyTree, tensors: dict[str, np.ndarray], source: str | Path) -> PyTree:
     """A pytree of the structure, shapes and dtypes of `spec` from tensors by name.
 
@@ -108,7 +99,7 @@ def restore_tensors(spec: PyTree, tensors: dict[str, np.ndarray], source: str | 
     Raises:
       GenomeFileError: naming the first leaf that is missing, unexpected, misshapen, of another dtype or not finite.
     """
-    expected = dict(_named_leaves(spec))
+    expected = dict(named_leaves(spec))
     if missing := sorted(set(expected) - set(tensors)):
         raise GenomeFileError(f"{source} lacks the tensor {missing[0]!r} ({len(missing)} missing)")
     if surplus := sorted(set(tensors) - set(expected)):
@@ -170,19 +161,9 @@ def _children(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _named_leaves(tree: PyTree) -> Iterator[tuple[str, Any]]:
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        yield jax.tree_util.keystr(path, simple=True, separator="/"), leaf
-
-
-def _is_key(leaf: Any) -> bool:
-    """Whether a leaf is a typed random key (`jax.random.key`)."""
-    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def _restore_leaf(name: str, spec: jax.ShapeDtypeStruct, tensor: np.ndarray, source: str | Path) -> jax.Array:
     """One leaf, checked."""
-    if _is_key(spec):
+    if is_key(spec):
         data = _restore_leaf(name, jax.eval_shape(jax.random.key_data, spec), tensor, source)
         return jax.random.wrap_key_data(data)
     if tensor.shape != spec.shape:

@@ -34,8 +34,8 @@ def run_chunk(
     """Meta-steps `first … first + length − 1` of every candidate on one setting.
 
     `first` and `length` are traced: one compilation serves every chunk on a setting. With a `mesh`
-    (`blur.parallel.devices.training_mesh`) its devices divide the work; all arguments lie on all of them, except `held`,
-    whose two leading axes are divided.
+    (`blur.parallel.devices.training_mesh`) its devices divide the work; all arguments lie on all of them, except
+    `held`, whose two leading axes are divided.
 
     Returns:
       The outer states, what is held, and metrics `[candidates, CHUNK_CAPACITY]`, of which the first `length` count.

@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from blur.core.episode import Batch, Episode, Split
 from blur.core.inner_loop import episode_loss
 from blur.core.losses import FOR_CLASSES, LOSSES, NOT_DIFFERENTIABLE, Loss, accuracy
-from blur.core.rule import Batch, Episode, Genome
+from blur.core.rule import Genome
 from blur.meta.population import Storage, members_at_once, with_storage
 from blur.meta.setting import Setting
 from blur.parallel.devices import gathered, share, summed
 from blur.support.mapping import Mapping, at_once, mapped
-from blur.tasks.task import Split
 
 NanPolicy = Literal["penalise", "skip", "raise"]
 """What a diverged episode counts. `penalise`: the worst finite loss of the meta-step's episodes, at least that of an

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import jax
 from jaxtyping import Array, Key
 
+from blur.core.episode import Episode, Split
 from blur.core.genome import check_same_genome, genome_shapes
 from blur.core.inner_loop import check_life
-from blur.core.rule import Episode, UpdateRule
-from blur.tasks.task import Split, Task
+from blur.core.rule import UpdateRule
+from blur.tasks.task import Task
 
 MOST_NUMBERS = 2**25
 """The largest support that is laid out as arrays, in numbers of its inputs: 128 MiB."""

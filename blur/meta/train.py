@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import math
 import sys
 import time
 from collections.abc import Sequence
@@ -16,17 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from blur.core.genome import check_same_genome, genome_shapes
+from blur.core.genome import check_same_genome, genome_shapes, tree_digest
 from blur.core.rule import Genome
-from blur.files.config import Known, to_config
-from blur.files.tensors import flatten_tensors
+from blur.files.config import Known
 from blur.meta.chunk import compiled_chunk
 from blur.meta.config import MetaTraining, make_outer, run_size
+from blur.meta.describe import _describe
 from blur.meta.objective import Objective
 from blur.meta.outer.base import Outer
 from blur.meta.run.best import Kept, contenders, keep_best, validate_mixture
-from blur.meta.run.folder import Record, RunFolder, history, plot_learning_curve
+from blur.meta.run.folder import RunFolder
 from blur.meta.run.interruption import Interruption
+from blur.meta.run.metrics import Record, _records, history, plot_learning_curve
 from blur.meta.run.progress import ProgressMeter
 from blur.meta.run.state import RunKeys, RunState, initial_run_state, run_keys
 from blur.meta.schedule import draw_settings, next_length, same_setting
@@ -35,6 +34,7 @@ from blur.parallel.devices import everywhere, training_mesh
 from blur.parallel.hosts import from_first_process, is_first_process, on_any_process
 
 DEFAULTS = MetaTraining()
+
 
 CHECKPOINT_SECONDS = 60.0
 """Wall time between two checkpoints; the end and an interruption always make one."""
@@ -50,7 +50,7 @@ class MetaTrainResult:
       accuracy: its accuracy there; NaN in regression.
       candidate: which candidate it came from.
       meta_step: after how many meta-steps it was found.
-      history: what happened on the way; see `blur.meta.run.folder.history`.
+      history: what happened on the way; see `blur.meta.run.metrics.history`.
     """
 
     genome: Genome
@@ -287,68 +287,5 @@ class _Run:
         return {
             "settings": settings,
             "meta_training": {**dataclasses.asdict(self.config), **self.size._asdict()},
-            "init": None if self.init is None else genome_hash(self.init),
+            "init": None if self.init is None else tree_digest(self.init),
         }
-
-
-def genome_hash(genome: Genome) -> str:
-    """Twelve hexadecimal digits of the SHA-256 of a genome's leaves, with their names, types and shapes."""
-    digest = hashlib.sha256()
-    for name, array in flatten_tensors(genome).items():
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:12]
-
-
-def _describe(setting: Setting, known: Known) -> dict[str, Any]:
-    """A setting as JSON values; of its task, what it is called, all small fields and where its data come from."""
-    task = setting.task
-    plain = {name: _as_json(value) for name, value in vars(task).items() if _is_small(value)}
-    return {
-        "rule": to_config(setting.rule, known, "rule"),
-        "task": {
-            **plain,
-            **getattr(task, "provenance", {}),
-            **{name: getattr(task, name) for name in ("name", "kind", "inputs", "outputs")},
-        },
-        "unroll": setting.unroll,
-        "batch_size": setting.batch_size,
-        "weight": setting.weight,
-    }
-
-
-SMALL_ARRAY = 16
-"""Entries of the largest array of a task that is written down; larger ones are data."""
-
-
-def _is_small(value: Any) -> bool:
-    """Whether a task's field is a number, a text, None, or a few of them."""
-    if isinstance(value, tuple | list):
-        return len(value) <= SMALL_ARRAY and all(map(_is_small, value))
-    if isinstance(value, np.ndarray | np.generic | jax.Array):
-        return value.size <= SMALL_ARRAY and (value.dtype == bool or jnp.issubdtype(value.dtype, jnp.number))
-    return value is None or isinstance(value, bool | int | float | str)
-
-
-def _as_json(value: Any) -> Any:
-    """A small value as JSON; numbers that are not finite as text."""
-    if isinstance(value, np.ndarray | np.generic | jax.Array):
-        return _as_json(np.asarray(value).tolist())
-    if isinstance(value, tuple | list):
-        return [_as_json(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _records(number: int, first: int, length: int, metrics: Any) -> list[Record]:
-    """One record per meta-step of a stretch."""
-    fitness, accuracy, diverged = (np.asarray(leaf)[:, :length].T.tolist() for leaf in metrics)
-    return [
-        {
-            "meta_step": first + i + 1,
-            "setting": number,
-            "fitness": fitness[i],
-            "accuracy": accuracy[i],
-            "diverged": diverged[i],
-        }
-        for i in range(length)
-    ]

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from blur.core.episode import Batch
 from blur.core.inner_loop import check_steps, unroll
-from blur.core.rule import Batch, Genome, UpdateRule
+from blur.core.rule import Genome, UpdateRule
 
 
 def predict_prefixes(

@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from blur.core.rule import Batch, Genome, Phase
+from blur.core.episode import Batch
+from blur.core.phases import Phase
+from blur.core.rule import Genome
 from blur.core.state import State
 from blur.network.synapses import Synapse
 from blur.network.weights.dual import is_factors, need_arrays, scaled

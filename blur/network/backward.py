@@ -8,7 +8,8 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from blur.core.rule import Batch, Genome
+from blur.core.episode import Batch
+from blur.core.rule import Genome
 from blur.core.state import State
 from blur.network.activations import find_activation
 from blur.network.mixing import Layer, cross, cross_back, mix

@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from blur.core.episode import Batch
 from blur.core.losses import LOSSES
-from blur.core.rule import Batch, Genome, Phase
+from blur.core.phases import Phase
+from blur.core.rule import Genome
 from blur.core.state import State
 from blur.network.mixing import Layer
 

@@ -7,7 +7,8 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from blur.core.rule import Batch, Genome
+from blur.core.episode import Batch
+from blur.core.rule import Genome
 from blur.core.state import State
 from blur.network.activations import Activation, find_activation
 from blur.network.batch_norm import Statistics, StatisticsRule

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from blur.core.rule import Batch, Genome
+from blur.core.episode import Batch
+from blur.core.rule import Genome
 from blur.core.state import State
 from blur.network.activations import find_activation
 from blur.network.layerwise import LayerwisePhase

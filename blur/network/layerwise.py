@@ -8,7 +8,8 @@ from typing import Literal
 import jax
 from jaxtyping import Array, Key
 
-from blur.core.rule import Genome, Phase
+from blur.core.phases import Phase
+from blur.core.rule import Genome
 from blur.core.state import State
 from blur.support.errors import short
 

@@ -10,8 +10,9 @@ from jaxtyping import Array, Float, Key
 
 from blur.core.rule import Genome
 from blur.network.activations import Activation
-from blur.network.batch_norm import Statistics, SynapseNormalisation, normalise, normalise_batch
+from blur.network.batch_norm import Statistics, normalise, normalise_batch
 from blur.network.layerwise import LayerwisePhase
+from blur.network.synapse_norm import SynapseNormalisation
 from blur.network.synapses import Synapse
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,14 +12,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from blur.evaluation.records import Record
-from blur.support.atomic import write_file
+from blur.support.figures import GREY, literal, save_png, spread, tidy
 
 LEARNER_COLOURS = ("#D55E00", "#CC79A7", "#000000")
+
+
 OPTIMIZER_COLOURS = {"sgd": "#56B4E9", "momentum": "#0072B2", "adam": "#009E73"}
+
+
 OTHER_COLOUR = "#999999"
 """Colours that colour-blind readers can tell apart (Okabe & Ito 2008)."""
-
-GREY = "#555555"
 
 
 def plot_curves(records: Sequence[Record], path: str | Path) -> Path:
@@ -75,27 +75,6 @@ def colours(records: Sequence[Record]) -> list[str]:
         else OPTIMIZER_COLOURS.get(record.learner.split("+")[0].split()[0], OTHER_COLOUR)
         for record in records
     ]
-
-
-def literal(text: str) -> str:
-    """The text for matplotlib, which would set what stands between dollars as mathematics."""
-    return text.replace("$", r"\$")
-
-
-def spread(positions: Sequence[float], gap: float) -> list[float]:
-    """The nearest positions, in the same order, of which no two are closer than `gap` (pool adjacent violators)."""
-    order = np.argsort(positions, kind="stable")
-    blocks: list[list[float]] = []  # [sum of offsets, count] of labels that touch each other
-    for rank, index in enumerate(order):
-        blocks.append([positions[index] - rank * gap, 1.0])
-        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
-            total, count = blocks.pop()
-            blocks[-1][0] += total
-            blocks[-1][1] += count
-    offsets = [total / count for total, count in blocks for _ in range(int(count))]
-    placed = np.empty(len(positions))
-    placed[order] = np.asarray(offsets) + gap * np.arange(len(positions))
-    return placed.tolist()
 
 
 def _label_ends(axes: Axes, records: Sequence[Record]) -> None:
@@ -191,19 +170,5 @@ def _titles(axes: Axes, title: str, subtitle: str) -> None:
     axes.annotate(literal(subtitle), (0, 1), (0, 6), "axes fraction", "offset points", color=GREY, fontsize=9)
 
 
-def tidy(axes: Axes, grid: Literal["x", "y"] = "y") -> None:
-    """Leaves the left and lower edge of a plot, and a faint grid."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis=grid, color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
 def _floats(values: Sequence[float | None]) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in values])
-
-
-def save_png(figure: Figure, path: str | Path) -> Path:
-    """Writes a figure as a PNG."""
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=150)
-    return write_file(path, image.getvalue())

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from jaxtyping import Float
 
+from blur.core.genome import flatten_tensors
 from blur.core.rule import Genome
-from blur.files.tensors import flatten_tensors
 from blur.reports.html import Markup, element, scrolling_table
 from blur.reports.shading import DIVERGING, shade
 

@@ -16,7 +16,7 @@ from blur.core.rule import UpdateRule
 from blur.evaluation.plan import EvaluationPlan, Learner
 from blur.evaluation.records import Record, by_condition, ranked
 from blur.files.genomes import parameter_count
-from blur.reports.figures import GREY, advantage, colours, draw_curves, is_dashed
+from blur.reports.figures import advantage, colours, draw_curves, is_dashed
 from blur.reports.genome_pictures import genome_pictures
 from blur.reports.html import Markup, element, heading_row, scrolling_table
 from blur.reports.shading import DIVERGING, SEQUENTIAL, shade
@@ -31,6 +31,7 @@ from blur.reports.summary import (
     summary_rows,
 )
 from blur.support.errors import short
+from blur.support.figures import GREY
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What the browser may do for the page: names in it come from strangers' files."""

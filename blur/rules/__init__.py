@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from blur import network
-from blur.core.rule import Chain, Phases
+from blur.core.phases import Chain, Phases
 from blur.network import ACTIVATIONS
 from blur.rules.bidirectional import Bidirectional
 from blur.rules.in_context.constructed import GradientDescentAttention

@@ -6,7 +6,7 @@ import dataclasses
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-from blur.core.rule import Chain, ChainRule, chain
+from blur.core.phases import Chain, ChainRule, chain
 from blur.network.activations import ACTIVATIONS
 from blur.network.amendments import Decay
 from blur.network.backward import Backward

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from blur.core.episode import Batch
 from blur.core.losses import LOSSES, NOT_DIFFERENTIABLE
-from blur.core.rule import Batch, Genome, UpdateRule
+from blur.core.rule import Genome, UpdateRule
 from blur.core.state import State
 from blur.network.activations import ACTIVATIONS
 from blur.network.batch_norm import Statistics, StatisticsRule, batch_statistics, normalise

@@ -16,16 +16,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key
 
-from blur.core.rule import Batch, Chain, ChainRule, Genome, Phase, chain
+from blur.core.episode import Batch
+from blur.core.phases import Chain, ChainRule, Phase, chain, every
+from blur.core.rule import Genome
 from blur.core.state import State
 from blur.network.activations import ACTIVATIONS, Activation
 from blur.network.amendments import Oja, TieDirections, TieStates, tie_directions, tie_states
 from blur.network.backward import Backward, Combine
-from blur.network.batch_norm import NormaliseSynapses, SynapseNormalisation
 from blur.network.ends import Feedback, FeedbackFunction, PresentInput, Readout, Remember, present_target
-from blur.network.every import every
 from blur.network.forward import Forward
 from blur.network.hebbian import ApplyChange, Hebbian
+from blur.network.synapse_norm import NormaliseSynapses, SynapseNormalisation
 from blur.network.synapses import DenseSynapses, Synapse, check_widths
 from blur.support.errors import check_choice
 

@@ -8,7 +8,8 @@ from functools import cached_property
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from blur.core.rule import Chain, ChainRule, Genome, chain
+from blur.core.phases import Chain, ChainRule, chain
+from blur.core.rule import Genome
 from blur.network.activations import WithDerivative
 from blur.network.backward import Backward
 from blur.network.ends import Feedback, LossGradient, PresentInput, Readout

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from difflib import get_close_matches
 
+from blur.core.episode import Kind, Split
 from blur.data.arrays import Dataset, from_arrays
 from blur.data.datasets import load_dataset
 from blur.data.tfds_source import UnknownDatasetError
@@ -19,7 +20,7 @@ from blur.tasks.boolean import FUNCTIONS, BooleanTask
 from blur.tasks.images import ImageTask, image_task, make_image_task
 from blur.tasks.in_context import GaussianRegression, InContextRegression
 from blur.tasks.regression import LinearRegression, Polynomial, Sine
-from blur.tasks.task import Kind, Split, Task
+from blur.tasks.task import Task
 
 __all__ = [
     "TASKS",

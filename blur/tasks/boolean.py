@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from blur.core.episode import Kind
 from blur.tasks.synthetic import SyntheticTask
-from blur.tasks.task import Kind
 
 Plane = Float[Array, "count 2"]
 Labels = Float[Array, "count 1"]

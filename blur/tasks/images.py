@@ -12,12 +12,11 @@ import numpy as np
 from jaxtyping import Array, Float, Key, Num, Shaped
 from numpy.typing import ArrayLike
 
-from blur.core.rule import Batch, Episode, Stream, as_arrays, make_batch
+from blur.core.episode import Batch, Episode, Kind, Split, Stream, as_arrays, make_batch
 from blur.data.arrays import Dataset, divisor
 from blur.data.datasets import load_dataset
 from blur.data.resize import resize
 from blur.tasks.sampling import check_sizes, draw_disjoint, draw_indices, split_key
-from blur.tasks.task import Kind, Split
 
 _CHUNK = 2_000  # images resized at once while statistics are computed
 

@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from blur.core.rule import Batch, Episode
+from blur.core.episode import Batch, Episode, Kind, Split
 from blur.support.errors import check_choice
 from blur.tasks.synthetic import SyntheticTask
-from blur.tasks.task import Kind, Split
 
 ContextLaw = Literal["uniform", "mixed"]
 """`uniform`: x ~ U(−½, ½)^d · `input_range`. `mixed`: see `InContextRegression`."""

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from blur.core.episode import Kind
 from blur.tasks.synthetic import SyntheticTask
-from blur.tasks.task import Kind
 
 InputLaw = Literal["uniform", "normal", "rademacher"]
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
-from blur.tasks.task import Split
+from blur.core.episode import Split
 
 SPLITS: tuple[str, ...] = get_args(Split)
 

@@ -7,9 +7,8 @@ import abc
 import jax
 from jaxtyping import Array, Float, Key, PyTree
 
-from blur.core.rule import Batch, Episode, make_batch
+from blur.core.episode import Batch, Episode, Split, make_batch
 from blur.tasks.sampling import check_sizes, split_key
-from blur.tasks.task import Split
 
 
 class SyntheticTask(abc.ABC):

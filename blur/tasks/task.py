@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Key
 
-from blur.core.rule import Episode
-
-Split = Literal["train", "validation", "test"]
-"""While meta-training (`train`), support and query come from disjoint parts of the meta-train examples, divided anew
-for every episode. For tuning and selection the query comes from `validation` examples, for reported figures only from
-`test` examples; their support comes from the meta-train examples."""
-
-Kind = Literal["classification", "regression"]
+from blur.core.episode import Episode, Kind, Split
 
 
 @runtime_checkable

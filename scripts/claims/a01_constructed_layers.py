@@ -10,8 +10,8 @@ from claim import Claim, Finding, at_most, main
 from figures import panels
 from in_context import SOURCE
 
+from blur.core.episode import Batch, make_batch
 from blur.core.inner_loop import unroll
-from blur.core.rule import Batch, make_batch
 from blur.rules.in_context.constructed import gradient_descent
 from blur.rules.in_context.linear_attention import LinearAttention
 

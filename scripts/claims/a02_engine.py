@@ -13,8 +13,9 @@ from claim import Claim, Finding, at_most, main
 from figures import panels
 from in_context import SOURCE
 
+from blur.core.episode import Batch
 from blur.core.inner_loop import unroll
-from blur.core.rule import Batch, Chain
+from blur.core.phases import Chain
 from blur.rules.in_context.constructed import gradient_descent
 from blur.rules.in_context.linear_attention import LinearAttention
 from blur.rules.in_context.on_engine import data_space, engine_genome, weight_space

@@ -32,15 +32,8 @@ from in_context import (
 
 import blur.meta
 from blur.core.rule import Genome
-from blur.identify.likeness import (
-    draw_tasks,
-    interpolate,
-    likeness,
-    losses_by_layer,
-    losses_of,
-    products,
-    sensitivities,
-)
+from blur.identify.likeness import interpolate, likeness, products
+from blur.identify.probes import draw_tasks, losses_by_layer, losses_of, sensitivities
 from blur.rules.in_context.constructed import gradient_descent
 
 PUBLISHED_CPU_MILLISECONDS = 14.0

@@ -27,7 +27,8 @@ from in_context import (
 from matplotlib.axes import Axes
 
 from blur.core.rule import Genome
-from blur.identify.likeness import Learners, draw_tasks, likeness, losses_by_layer, losses_of
+from blur.identify.likeness import likeness
+from blur.identify.probes import Learners, draw_tasks, losses_by_layer, losses_of
 
 PUBLISHED = {2: (0.15883, 0.11158, 0.11312), 5: (0.10961, 0.06539, 0.06783)}
 """Losses of gradient descent, GD++ and the trained model, measured with the authors' code on their own test tasks."""

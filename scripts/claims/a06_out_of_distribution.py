@@ -12,7 +12,8 @@ from figures import panels
 from in_context import ATTENTION, CONTEXT, INPUTS, SOURCE, TEST_KEY, attention, tuned_descent, tuned_plus_plus
 from matplotlib.axes import Axes
 
-from blur.identify.likeness import Learners, interpolate, losses_of
+from blur.identify.likeness import interpolate
+from blur.identify.probes import Learners, losses_of
 from blur.rules.in_context.constructed import gradient_descent
 from blur.tasks import InContextRegression
 

@@ -16,9 +16,10 @@ from claim import Claim, Finding, at_most, main, reported
 from figures import panels, smooth
 from in_context import CONTEXT, SOURCE, TEST_KEY, Trained, Training, train
 
+from blur.core.episode import Batch, Episode
 from blur.core.inner_loop import train_on
-from blur.core.rule import Batch, Episode
-from blur.identify.likeness import draw_tasks, half_squared_errors, likeness, predictions
+from blur.identify.likeness import likeness
+from blur.identify.probes import draw_tasks, half_squared_errors, predictions
 from blur.rules.in_context.transformer import Attend, Descend, Embed, Perceptron, Transformer
 from blur.tasks import Sine
 

@@ -22,7 +22,8 @@ from in_context import (
 )
 from matplotlib.figure import Figure
 
-from blur.identify.likeness import draw_tasks, half_squared_errors, likeness, predictions
+from blur.identify.likeness import likeness
+from blur.identify.probes import draw_tasks, half_squared_errors, predictions
 from blur.rules.in_context.transformer import Attend, Transformer
 
 RULES = {

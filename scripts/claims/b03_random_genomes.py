@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 import blur
 from blur.evaluation.plan import Learner
 from blur.meta import MetaTraining, MetaTrainResult
-from blur.reports.figures import literal
+from blur.support.figures import literal
 
 LEARNED = 0.5
 """A test accuracy that says that a rule has learned something: chance is 0.1."""

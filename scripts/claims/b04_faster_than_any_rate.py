@@ -25,8 +25,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from blur.cli.evaluate import read_learner
 from blur.evaluation.baselines import genome_of
+from blur.evaluation.plan import read_learner
 from blur.evaluation.records import Record
 
 GENOME_COLOUR = "#D55E00"

@@ -8,7 +8,7 @@ from claim import Claim, Finding, main
 from learned_rules import SOURCE, LearningPreset, best_baseline, clearly_above, compare, curve_panels, margin
 
 import blur
-from blur.cli.evaluate import read_learner
+from blur.evaluation.plan import read_learner
 from blur.rules.variants import hidden_of
 
 

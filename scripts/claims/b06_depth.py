@@ -8,8 +8,7 @@ from claim import Check, Claim, Finding, main, reported
 from learned_rules import SOURCE, Group, LearningPreset, compare, meta_train_seeds, not_below, place, score
 
 import blur
-from blur.cli.evaluate import read_learner
-from blur.evaluation.plan import Learner
+from blur.evaluation.plan import Learner, read_learner
 from blur.meta import MetaTraining
 from blur.reports.figures import heat_map
 

@@ -28,10 +28,10 @@ from learned_rules import (
 from matplotlib.figure import Figure
 
 import blur
-from blur.cli.evaluate import read_learner
 from blur.data.array_cache import cached_file
-from blur.evaluation.plan import Condition, EvaluationPlan, Learner
-from blur.reports.figures import LEARNER_COLOURS, OPTIMIZER_COLOURS, OTHER_COLOUR, literal
+from blur.evaluation.plan import Condition, EvaluationPlan, Learner, read_learner
+from blur.reports.figures import LEARNER_COLOURS, OPTIMIZER_COLOURS, OTHER_COLOUR
+from blur.support.figures import literal
 
 COLLAPSE = 0.02
 """Accuracy that may be lost between the trained horizon and any later step."""

@@ -30,8 +30,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import blur
+from blur.core.episode import Episode
 from blur.core.inner_loop import train_on
-from blur.core.rule import Episode
 from blur.evaluation.baselines import genome_of
 from blur.evaluation.plan import Learner
 from blur.meta import MetaTraining, Setting

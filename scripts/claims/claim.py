@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from blur.parallel.hosts import usable_cores
-from blur.reports.figures import save_png
+from blur.support.figures import save_png
 
 INTERRUPTED = "interrupted; the records of finished claims are kept, and so are scores of baselines"
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from blur.reports.figures import tidy
+from blur.support.figures import tidy
 
 
 def panels(titles: Sequence[str], *, columns: int | None = None, height: float = 3.6) -> tuple[Figure, list[Axes]]:

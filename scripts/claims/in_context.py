@@ -16,7 +16,9 @@ from jaxtyping import Array, Float
 import blur
 from blur.core.rule import Genome, UpdateRule
 from blur.evaluation.statistics import Interval, bootstrap_interval
-from blur.identify.likeness import best_genome, draw_tasks, products
+from blur.identify.likeness import products
+from blur.identify.probes import draw_tasks
+from blur.identify.search import best_genome
 from blur.meta.objective import Objective
 from blur.meta.outer.gradient import GradientOuter, GradientState
 from blur.meta.outer.optimiser import Optimiser

@@ -16,18 +16,18 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 import blur
-from blur.cli.evaluate import read_learner
 from blur.core.rule import Genome, UpdateRule
 from blur.evaluation.baselines import Baseline, make_baselines
 from blur.evaluation.cost import first_batch
 from blur.evaluation.curves import Curves, make_play, make_sampler, play_all
 from blur.evaluation.evaluate import evaluate_conditions
-from blur.evaluation.plan import Condition, EvaluationPlan, Learner
+from blur.evaluation.plan import Condition, EvaluationPlan, Learner, read_learner
 from blur.evaluation.records import Record, by_condition
 from blur.evaluation.tuning import Tuned
 from blur.meta import MetaTraining, MetaTrainResult, Setting
-from blur.reports.figures import draw_curves, literal
+from blur.reports.figures import draw_curves
 from blur.rules.variants import with_hidden
+from blur.support.figures import literal
 from blur.tasks.task import Task
 
 SOURCE = "Sandler et al., Meta-Learning Bidirectional Update Rules, ICML 2021"

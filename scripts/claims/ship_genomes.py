@@ -18,7 +18,7 @@ from in_context import ATTENTION, CONTEXT, RECIPES, TASK, TEST_KEY, Training, tr
 
 from blur.core.rule import UpdateRule
 from blur.files.genomes import load_genome, save_genome
-from blur.identify.likeness import losses_of
+from blur.identify.probes import losses_of
 from blur.tasks import Task
 
 TEST_TASKS = 100_000

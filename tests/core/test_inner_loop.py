@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from blur.core import inner_loop
+from blur.core.episode import Episode, Stream, as_arrays, batch_spec, make_batch
 from blur.core.inner_loop import episode_loss, unroll
 from blur.core.losses import cross_entropy
-from blur.core.rule import Episode, Stream, as_arrays, batch_spec, make_batch
 from blur.meta import Setting
 from blur.meta.objective import Objective, population_scores
 from blur.rules.bidirectional import Bidirectional

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from evaluation_toys import Blobs
 
-from blur.core.rule import Batch, Episode, batch_spec, make_batch
+from blur.core.episode import Batch, Episode, batch_spec, make_batch
 from blur.evaluation.baselines import Baseline, genome_of, initial_grid, make_baselines, tune_baseline, with_synapses
 from blur.evaluation.cost import count_parameters, step_cost
 from blur.evaluation.curves import make_play, make_sampler

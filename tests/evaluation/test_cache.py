@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from evaluation_toys import make_blobs
 
+from blur.core.genome import tree_digest
 from blur.evaluation import evaluate as evaluation
-from blur.evaluation.cache import keep_scores, score_file, tree_digest
+from blur.evaluation.cache import keep_scores, score_file
 from blur.evaluation.cost import StepCost
 from blur.evaluation.curves import Curves
 from blur.evaluation.evaluate import evaluate_conditions

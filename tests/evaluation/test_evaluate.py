@@ -13,9 +13,10 @@ from evaluation_toys import Blobs, make_blobs
 
 from blur.core.inner_loop import learning_curve
 from blur.core.losses import accuracy, cross_entropy
+from blur.evaluation.arena import _task_loader
 from blur.evaluation.baselines import genome_of
 from blur.evaluation.curves import BLOCK, make_play, make_sampler, play_all
-from blur.evaluation.evaluate import _task_loader, evaluate
+from blur.evaluation.evaluate import evaluate
 from blur.evaluation.plan import Condition, EvaluationPlan, Learner
 from blur.rules.optax_mlp import OptaxMLP
 from blur.tasks import make_task

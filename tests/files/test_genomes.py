@@ -20,7 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blur.cli.main import main
-from blur.core.rule import Batch, UpdateRule
+from blur.core.episode import Batch
+from blur.core.rule import UpdateRule
 from blur.files import genomes as genome_io
 from blur.files import tensors as tensor_file
 from blur.files.genomes import (

@@ -8,20 +8,18 @@ import numpy as np
 import pytest
 
 from blur.identify import likeness as in_context
-from blur.identify.likeness import (
-    best_genome,
+from blur.identify.likeness import interpolate, likeness, products
+from blur.identify.probes import (
     copy_sensitivities,
     draw_tasks,
     half_squared_errors,
-    interpolate,
-    likeness,
     losses_by_layer,
     losses_of,
     predictions,
-    products,
     sensitivities,
     spectra_by_layer,
 )
+from blur.identify.search import best_genome
 from blur.rules.in_context.constructed import GradientDescentAttention, gd_plus_plus, gradient_descent
 from blur.rules.in_context.linear_attention import LinearAttention
 from blur.rules.in_context.transformer import Attend, Transformer

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from blur.core.episode import make_batch
 from blur.core.inner_loop import unroll
-from blur.core.rule import make_batch
 from blur.files.genomes import load_genome
 from blur.models import fit as model_module
-from blur.models.fit import predict, predict_in_context, predict_outputs, train
+from blur.models.fit import predict, predict_outputs, train
+from blur.models.in_context import predict_in_context
 from blur.rules.in_context.constructed import GradientDescentAttention, gradient_descent
 from blur.rules.in_context.linear_attention import LinearAttention
 from blur.rules.in_context.on_engine import data_space, engine_genome, weight_space

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from blur.core.episode import Episode, make_batch
 from blur.core.inner_loop import train_on
-from blur.core.rule import Episode, make_batch
 from blur.models.prefixes import predict_prefixes
 from blur.rules.in_context.linear_attention import LinearAttention
 from blur.rules.in_context.transformer import Attend, Perceptron, Transformer

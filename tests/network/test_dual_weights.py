@@ -7,16 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from blur.core.episode import Episode, batch_spec, make_batch
 from blur.core.inner_loop import episode_loss, train_on, unroll
 from blur.core.losses import cross_entropy
-from blur.core.rule import Episode, batch_spec, chain, make_batch
+from blur.core.phases import chain
 from blur.meta import Setting
 from blur.meta.objective import Objective, population_scores
 from blur.meta.population import with_storage
 from blur.network.amendments import Oja, TieStates
-from blur.network.batch_norm import NormaliseSynapses
 from blur.network.ends import Readout
 from blur.network.hebbian import ApplyChange
+from blur.network.synapse_norm import NormaliseSynapses
 from blur.network.weights.dual import count_operations
 from blur.rules.bidirectional import Bidirectional
 from blur.rules.optax_mlp import OptaxMLP

@@ -10,14 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from blur.core.episode import Episode, make_batch
 from blur.core.inner_loop import episode_loss
 from blur.core.losses import cross_entropy
-from blur.core.rule import Episode, chain, make_batch
+from blur.core.phases import chain
 from blur.network.amendments import Oja, TieStates
-from blur.network.batch_norm import NormaliseSynapses
 from blur.network.ends import Readout
 from blur.network.hebbian import ApplyChange
 from blur.network.mixing import cross
+from blur.network.synapse_norm import NormaliseSynapses
 from blur.network.weights.flat import by_state, flat
 from blur.rules.bidirectional import Bidirectional
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import pytest
 
 from blur import Phase, chain
+from blur.core.episode import make_batch
 from blur.core.inner_loop import unroll
-from blur.core.rule import make_batch
 from blur.network import ApplyChange, DenseSynapses, Forward, Hebbian, Oja, PresentInput, Readout, amend
 from blur.rules.two_state_sgd import TwoStateSGD
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from square_reference import step
 
-from blur.core.rule import make_batch
+from blur.core.episode import make_batch
 from blur.network import Oja
 from blur.rules.original import OriginalNetwork, from_original, synapse_from_original
 

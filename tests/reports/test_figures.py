@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blur.reports.figures import spread
+from blur.support.figures import spread
 
 POSITIONS = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blur.core.episode import Batch, Episode, make_batch
 from blur.core.inner_loop import episode_loss, learning_curve, train_on, unroll
 from blur.core.losses import accuracy, cross_entropy
-from blur.core.rule import Batch, Episode, make_batch
 from blur.core.state import State
 from blur.meta import MetaTraining, Setting, meta_train
 from blur.meta.objective import Objective

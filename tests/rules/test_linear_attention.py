@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blur.core.episode import Batch, Episode, make_batch
 from blur.core.inner_loop import FEW, train_on, unroll
-from blur.core.rule import Batch, Episode, make_batch
 from blur.files.genomes import load_genome, save_genome
 from blur.meta import Setting
 from blur.rules.in_context.constructed import GradientDescentAttention, gd_plus_plus, gradient_descent
-from blur.rules.in_context.linear_attention import LinearAttention, attend
+from blur.rules.in_context.linear_attention import LinearAttention
+from blur.rules.in_context.tokens import attend
 from blur.tasks import InContextRegression
 
 TOLERANCE = {jnp.float32: 1e-5, jnp.float64: 1e-10}

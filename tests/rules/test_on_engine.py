@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import blur
+from blur.core.episode import Batch, Episode, make_batch
 from blur.core.inner_loop import train_on
-from blur.core.rule import Batch, Episode, make_batch
 from blur.rules.in_context.constructed import gradient_descent
 from blur.rules.in_context.linear_attention import LinearAttention
 from blur.rules.in_context.on_engine import data_space, engine_genome, weight_space

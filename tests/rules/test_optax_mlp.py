@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blur.core.episode import Batch, Episode, make_batch
 from blur.core.inner_loop import episode_loss, train_on, unroll
 from blur.core.losses import LOSSES, cross_entropy, squared_error
-from blur.core.rule import Batch, Episode, make_batch
 from blur.network.activations import ACTIVATIONS
 from blur.rules.optax_mlp import OPTIMIZERS, OptaxMLP
 

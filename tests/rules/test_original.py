@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from blur.core.episode import make_batch
 from blur.core.losses import accuracy, class_weighted_squared_error, frequency_weight, squared_error
-from blur.core.rule import make_batch
 from blur.network.activations import WithDerivative
 from blur.network.amendments import Oja
 from blur.rules.original import OriginalNetwork, backprop_network, from_original, synapse_from_original, to_original

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from blur.core.episode import Batch, Episode, make_batch
 from blur.core.inner_loop import train_on
-from blur.core.rule import Batch, Episode, make_batch
 from blur.files.genomes import load_genome, save_genome, validate_genome
 from blur.rules.in_context.constructed import GradientDescentAttention, gradient_descent
 from blur.rules.in_context.linear_attention import LinearAttention

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import optax
 import pytest
 
+from blur.core.episode import Batch, make_batch
 from blur.core.inner_loop import unroll
 from blur.core.losses import LOSSES
-from blur.core.rule import Batch, make_batch
 from blur.network.activations import ACTIVATIONS
 from blur.rules.two_state_sgd import TwoStateSGD
 

@@ -38,7 +38,7 @@ from records import put_record, read_records, table, to_json  # noqa: E402
 from run import find_scripts, load  # noqa: E402
 
 from blur.files.genomes import load_genome  # noqa: E402
-from blur.identify.likeness import draw_tasks, spectra_by_layer  # noqa: E402
+from blur.identify.probes import draw_tasks, spectra_by_layer  # noqa: E402
 from blur.rules.in_context.constructed import gd_plus_plus, gradient_descent  # noqa: E402
 
 

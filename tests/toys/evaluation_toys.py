@@ -7,7 +7,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from blur.core.rule import Episode, make_batch
+from blur.core.episode import Episode, make_batch
 
 
 @jax.tree_util.register_dataclass

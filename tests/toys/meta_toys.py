@@ -7,7 +7,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from blur.core.rule import Episode, UpdateRule, make_batch
+from blur.core.episode import Episode, make_batch
+from blur.core.rule import UpdateRule
 from blur.core.state import State
 from blur.meta import Setting
 

@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PyTree
 
+from blur.core.episode import Batch, Episode, Stream, as_arrays
 from blur.core.inner_loop import unroll
-from blur.core.rule import Batch, Episode, Genome, Stream, UpdateRule, as_arrays
+from blur.core.rule import Genome, UpdateRule
 from blur.meta.objective import Metrics, Objective, Score, score, summarise
 from blur.meta.outer.base import Outer
 from blur.meta.outer.evolution import Strategy, initial_state

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
+from blur.core.episode import Batch
 from blur.core.genome import check_same_genome, genome_shapes
-from blur.core.rule import Batch, Genome, UpdateRule
+from blur.core.rule import Genome, UpdateRule
 from blur.rules.in_context.linear_attention import AttentionState, LinearAttention
 
 StepSizes = Float[Array, "*layers"] | float

@@ -21,12 +21,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from blur.core.rule import Batch, Chain, Genome, Phase, chain
+from blur.core.episode import Batch
+from blur.core.phases import Chain, Phase, chain
+from blur.core.rule import Genome
 from blur.core.state import State
 from blur.network.forward import Forward
 from blur.network.hebbian import ApplyChange, Hebbian
 from blur.network.synapses import DenseSynapses
-from blur.rules.in_context.linear_attention import check_queries
+from blur.rules.in_context.tokens import check_queries
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,9 +18,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from blur.core.episode import Batch
 from blur.core.genome import check_same_genome, genome_shapes
-from blur.core.rule import Batch, Genome, UpdateRule
-from blur.rules.in_context.linear_attention import (
+from blur.core.rule import Genome, UpdateRule
+from blur.rules.in_context.tokens import (
     attend,
     check_context,
     check_damping,

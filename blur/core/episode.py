@@ -1,0 +1,95 @@
+"""Episodes: what a learner is shown, and what it is scored on."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
+
+
+class Batch(NamedTuple):
+    """Examples to learn from, or to predict.
+
+    Weight 0 removes an example exactly from every sum, mean, statistic and write; it may still be read. As the `spec`
+    argument of `init_state`, the fields are `jax.ShapeDtypeStruct`s instead of arrays.
+    """
+
+    inputs: Float[Array, "*batch inputs"]
+    targets: Float[Array, "*batch outputs"]
+    weight: Float[Array, "*batch"]
+
+
+def make_batch(inputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None = None) -> Batch:
+    """A `Batch` of float arrays; every example weighs 1 unless `weight` says otherwise."""
+    inputs, targets = jnp.asarray(inputs), jnp.asarray(targets)
+    if inputs.shape[:-1] != targets.shape[:-1]:
+        raise ValueError(
+            f"inputs {inputs.shape} and targets {targets.shape} disagree on the batch axes; "
+            "expected [*batch, inputs] and [*batch, outputs]"
+        )
+    return Batch(inputs, targets, jnp.ones(inputs.shape[:-1], inputs.dtype) if weight is None else jnp.asarray(weight))
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where a stream's examples are: a pytree."""
+
+    def batch(self, indices: Int[Array, "*batch"]) -> Batch:
+        """The examples with these places."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """A support that is read batch by batch while it is learned from, so that a long life needs little memory.
+
+    Attributes:
+      indices: places of the examples in the source, `[T, B]`.
+      source: has the examples.
+    """
+
+    indices: Int[Array, "steps batch"]
+    source: Source
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """One life of a learner: it is trained on `support`, then scored on `query`.
+
+    Attributes:
+      support: a stream of batches with a leading time axis `[T, B, …]` (`steps` is None), as arrays or as a `Stream`;
+        or one batch `[B, …]` that is presented again at each of `steps` inner steps.
+      query: the batch `[Q, …]` it is scored on; none of its examples occurs in `support`.
+      steps: None for a stream, else the static number of inner steps on the fixed batch.
+    """
+
+    support: Batch | Stream
+    query: Batch
+    steps: int | None = dataclasses.field(default=None, metadata={"static": True})
+
+
+def as_arrays(support: Batch | Stream) -> Batch:
+    """A support as arrays, whole."""
+    return support.source.batch(support.indices) if isinstance(support, Stream) else support
+
+
+def batch_spec(episode: Episode) -> Batch:
+    """Shapes and dtypes of one support batch, as `UpdateRule.init_state` wants them."""
+    if isinstance(episode.support, Stream):
+        return jax.eval_shape(episode.support.source.batch, episode.support.indices[0])
+    drop = 1 if episode.steps is None else 0
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[drop:], leaf.dtype), episode.support)
+
+
+Split = Literal["train", "validation", "test"]
+"""While meta-training (`train`), support and query come from disjoint parts of the meta-train examples, divided anew
+for every episode. For tuning and selection the query comes from `validation` examples, for reported figures only from
+`test` examples; their support comes from the meta-train examples."""
+
+
+Kind = Literal["classification", "regression"]

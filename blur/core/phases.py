@@ -1,0 +1,193 @@
+"""Phases: the parts of an inner step, and the chains that they make."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from blur.core.episode import Batch, make_batch
+from blur.core.rule import Genome, UpdateRule
+from blur.core.state import State
+
+
+class Phase:
+    """One part of an inner step; the parts share a `State`. Subclasses are frozen dataclasses.
+
+    Only `apply` must be written. A phase that owns meta-parameters returns them from `init_genome`, one that owns
+    memory adds named fields to the state in `init_state`. Fields that no `init_state` added live until the end of the
+    step.
+    """
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """This phase's meta-parameters; none by default."""
+        return {}
+
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+        """The state with this phase's fields added; `state` has those of the phases before. None by default."""
+        return state
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """The state after this phase, in an inner step. `genome` is this phase's own."""
+        raise NotImplementedError
+
+    def read(self, genome: Genome, state: State, batch: Batch) -> State:
+        """The same when predicting: the batch has no targets. By default, `apply`."""
+        return self.apply(genome, state, batch)
+
+
+@dataclasses.dataclass(frozen=True)
+class Phases(Phase):
+    """Named phases in order, as one phase; each one's genome is kept under its name."""
+
+    named: tuple[tuple[str, Phase], ...]
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """`{phase name: its genome}`, without the phases that have none."""
+        keys = jax.random.split(key, len(self.named))
+        genomes = {name: phase.init_genome(k) for (name, phase), k in zip(self.named, keys, strict=True)}
+        return {name: genome for name, genome in genomes.items() if jax.tree.leaves(genome)}
+
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+        """The state with all phases' fields added."""
+        keys = jax.random.split(key, len(self.named))
+        for (name, phase), phase_key in zip(self.named, keys, strict=True):
+            state = phase.init_state(genome.get(name, {}), state, phase_key, spec)
+        return state
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Applies every phase in order."""
+        for name, phase in self.named:
+            with jax.named_scope(name):
+                state = phase.apply(genome.get(name, {}), state, batch)
+        return state
+
+    def read(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Reads with every phase in order."""
+        for name, phase in self.named:
+            with jax.named_scope(name):
+                state = phase.read(genome.get(name, {}), state, batch)
+        return state
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain(UpdateRule):
+    """An update rule composed of phases, as `optax.chain` composes gradient transformations. Made by `chain`.
+
+    Attributes:
+      phases: the phases of an inner step.
+      reader: those of them that `predict` runs.
+      output: picks the prediction out of the state after `reader`.
+      in_context: see `UpdateRule.in_context`.
+    """
+
+    phases: Phases
+    reader: Phases
+    output: Callable[[State], Array]
+    in_context: bool = False
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """`{phase name: its genome}`, without the phases that have none."""
+        return self.phases.init_genome(key)
+
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> State:
+        """All phases' fields, the counter `step` and the `key` that random phases fold the counter into."""
+        phases_key, key = jax.random.split(key)
+        return self.phases.init_state(genome, State(step=jnp.zeros((), jnp.int32), key=key), phases_key, spec)
+
+    def step(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Applies every phase in order, then forgets the fields that they made on the way."""
+        return self.phases.apply(genome, state, batch).only(state).replace(step=state.step + 1)
+
+    def read(self, genome: Genome, state: State, inputs: Float[Array, "batch inputs"]) -> State:
+        """The state after the reading phases alone, for a look inside a prediction."""
+        batch = make_batch(inputs, jnp.zeros((*inputs.shape[:-1], 0), inputs.dtype))
+        return self.reader.read(genome, state, batch)
+
+    def predict(
+        self, genome: Genome, state: State, inputs: Float[Array, "batch inputs"]
+    ) -> Float[Array, "batch outputs"]:
+        """Runs the reading phases and returns `output` of the result."""
+        return self.output(self.read(genome, state, inputs))
+
+
+def chain(*, read: tuple[str, ...], output: Callable[[State], Array], **phases: Phase) -> Chain:
+    """Composes named phases into an update rule.
+
+    Args:
+      read: names of the phases that `predict` runs; they run in the order of the chain.
+      output: picks the prediction out of the state after those phases.
+      **phases: the phases of an inner step, in order; each one's genome is kept under its name.
+
+    Raises:
+      ValueError: `read` names a phase that is not there.
+    """
+    if unknown := set(read) - set(phases):
+        raise ValueError(f"read names {sorted(unknown)}, but the phases are {list(phases)}")
+    reader = Phases(tuple((name, phase) for name, phase in phases.items() if name in read))
+    return Chain(Phases(tuple(phases.items())), reader, output)
+
+
+class ChainRule(UpdateRule):
+    """An update rule whose configuration (a frozen dataclass) describes a chain of phases."""
+
+    @property
+    @abc.abstractmethod
+    def chain(self) -> Chain:
+        """The phases that this configuration stands for."""
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """See `Chain.init_genome`."""
+        return self.chain.init_genome(key)
+
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> State:
+        """See `Chain.init_state`."""
+        return self.chain.init_state(genome, key, spec)
+
+    def step(self, genome: Genome, state: State, batch: Batch) -> State:
+        """See `Chain.step`."""
+        return self.chain.step(genome, state, batch)
+
+    def predict(
+        self, genome: Genome, state: State, inputs: Float[Array, "batch inputs"]
+    ) -> Float[Array, "batch outputs"]:
+        """See `Chain.predict`."""
+        return self.chain.predict(genome, state, inputs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Every(Phase):
+    """Runs phases when `step` is a multiple of `period`: supervision every n-th step. Made by `every`.
+
+    What they change must keep its shape (give `Feedback` the number of states of a neuron); fields that they make are
+    forgotten.
+    """
+
+    period: int
+    phases: Phases
+
+    def init_genome(self, key: Key[Array, ""]) -> Genome:
+        """That of the phases, by name."""
+        return self.phases.init_genome(key)
+
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+        """Adds the phases' fields."""
+        return self.phases.init_state(genome, state, key, spec)
+
+    def apply(self, genome: Genome, state: State, batch: Batch) -> State:
+        """Runs the phases or does nothing."""
+        return jax.lax.cond(
+            state.step % self.period == 0,
+            lambda before: self.phases.apply(genome, before, batch).only(before),
+            lambda before: before,
+            state,
+        )
+
+
+def every(period: int, **phases: Phase) -> Every:
+    """Runs the named phases, in order, in every `period`-th inner step, starting with the first."""
+    return Every(period, Phases(tuple(phases.items())))
