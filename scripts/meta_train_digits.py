@@ -14,11 +14,11 @@ import blur
 def main(folder: Path) -> None:
     """Two minutes on two cores: a run folder, and results beside it."""
     rule = blur.Bidirectional(hidden=(64,), states=4)
-    setting = blur.Setting(rule, blur.make_task("digits"), unroll=10, batch_size=128)
+    setting = blur.Setting(rule, blur.make_task("digits"), steps=10, batch_size=128)
     config = blur.MetaTraining(meta_steps=1200, candidates=4, learning_rate=2e-2)
     result = blur.meta_train(setting, config, out=folder / "run")
 
-    plan = blur.EvaluationPlan(tasks=("digits",), unrolls=(10,), episodes=100)
+    plan = blur.EvaluationPlan(tasks=("digits",), steps=(10,), episodes=100)
     records = blur.evaluate([blur.Learner("learned", rule, result.genome)], plan)
     blur.write_results(records, plan, folder / "evaluation")
     blur.print_results(records)

@@ -14,11 +14,11 @@ import blur
 def main(folder: Path, name: str) -> None:
     """Four minutes on two cores: a run folder, and results beside it."""
     rule = blur.Bidirectional(hidden=(64,), states=4)
-    setting = blur.Setting(rule, blur.make_task(name), unroll=10, batch_size=128)
+    setting = blur.Setting(rule, blur.make_task(name), steps=10, batch_size=128)
     config = blur.MetaTraining(meta_steps=1000, candidates=4)
     result = blur.meta_train(setting, config, out=folder / name / "run")
 
-    plan = blur.EvaluationPlan(tasks=(name,), unrolls=(10,), episodes=100)
+    plan = blur.EvaluationPlan(tasks=(name,), steps=(10,), episodes=100)
     records = blur.evaluate([blur.Learner("learned", rule, result.genome)], plan)
     blur.write_results(records, plan, folder / name / "evaluation")
     blur.print_results(records)

@@ -56,11 +56,11 @@ TARGETS: tuple[tuple[str, int, int, int, float | None], ...] = (
     ("fashion_mnist", 28, 1, 10, 0.75),
     ("mnist", 10, 4, 10, 0.86),
     ("mnist", 10, 10, 10, 0.80),
-    *(("mnist", 10, depth, unroll, None) for unroll in (50, 200) for depth in (1, 4)),
+    *(("mnist", 10, depth, steps, None) for steps in (50, 200) for depth in (1, 4)),
 )
 """Task, resolution, hidden layers of 64, inner steps, accuracy to reach; None for that of the best baseline − 0.01."""
 
-COLUMNS = ("task", "resolution", "hidden", "unroll", "batch")
+COLUMNS = ("task", "resolution", "hidden", "steps", "batch")
 
 
 def main(name: str, *folders: Path) -> None:
@@ -159,8 +159,8 @@ def targets(records: list[dict[str, Any]]) -> str:
     """A Markdown table of what was to be reached, and by how much each genome misses it."""
     learners = list(dict.fromkeys(record["learner"] for record in records if record["kind"] == "learner"))
     rows = []
-    for task, resolution, depth, unroll, least in TARGETS:
-        place = [task, resolution, [64] * depth, unroll, 128]
+    for task, resolution, depth, steps, least in TARGETS:
+        place = [task, resolution, [64] * depth, steps, 128]
         found = {r["learner"]: r for r in records if [r[column] for column in COLUMNS] == place}
         if not found:
             raise ValueError(f"nothing was measured with {place}; expected the output of blur evaluate --preset zoo")
@@ -205,7 +205,7 @@ def versus(learner: dict[str, Any], baseline: dict[str, Any]) -> str:
 def condition(record: dict[str, Any]) -> str:
     """The condition in a few words."""
     found = Condition(*(record[column] for column in COLUMNS))
-    return f"{found.network_and_data}, T={found.unroll}"
+    return f"{found.network_and_data}, T={found.steps}"
 
 
 def score(record: dict[str, Any]) -> float:

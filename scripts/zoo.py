@@ -23,7 +23,6 @@ import blur
 from blur.core.rule import Genome, UpdateRule
 from blur.files.genomes import GenomeFile, load_genome, save_genome
 from blur.meta.run.folder import parts_of_run
-from blur.rules.variants import with_hidden
 from blur.tasks.task import Task
 
 
@@ -34,14 +33,14 @@ class Part:
     task: str
     resolution: int | None = None
     hidden: tuple[int, ...] = (64,)
-    unroll: int = 10
+    steps: int = 10
     batch_size: int = 128
     weight: float = 1.0
 
     def setting(self, rule: UpdateRule, data_dir: str | None) -> blur.Setting:
         """The setting, with the rule's hidden layers replaced."""
         task = load_task(self.task, self.resolution, data_dir)
-        return blur.Setting(with_hidden(rule, self.hidden), task, self.unroll, self.batch_size, self.weight)
+        return blur.Setting(rule.with_hidden(self.hidden), task, self.steps, self.batch_size, self.weight)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +79,9 @@ class Recipe:
         return f"{self.what} Works: {self.works} Fails: {self.fails}"
 
 
-def mnist(depth: int, unroll: int = 10, *, weight: float = 1.0) -> Part:
+def mnist(depth: int, steps: int = 10, *, weight: float = 1.0) -> Part:
     """MNIST 10×10 with so many hidden layers of 64."""
-    return Part("mnist", 10, (64,) * depth, unroll, weight=weight)
+    return Part("mnist", 10, (64,) * depth, steps, weight=weight)
 
 
 MNIST = (mnist(1),)

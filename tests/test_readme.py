@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from blur.core.episode import batch_spec
+from blur.core.episode import episode_spec
 from blur.core.inner_loop import unroll
 from blur.core.losses import accuracy
 from blur.files.genomes import load_genome, save_genome
@@ -23,7 +23,7 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
     for full, small in {
         "meta_steps=1200, candidates=3": "meta_steps=2, candidates=1, validation_episodes=2",
         'tasks=("digits",)': 'tasks=("digits",), episodes=2, tuning_episodes=2, baselines=("sgd",)',
-        "unroll=10": "unroll=2",
+        "steps=10": "steps=2",
     }.items():
         assert full in source
         source = source.replace(full, small)
@@ -63,11 +63,11 @@ def test_the_rule_of_the_readme_is_saved_with_its_own_phase_alone(tmp_path):
 def test_the_rule_of_the_readme_learns_digits_through_its_fixed_feedback():
     names, task = example_rule(), make_task("digits")
     rule, genome = names["rule"], names["genome"]
-    episode = task.sample(jax.random.key(1), unroll=60, batch_size=128)
+    episode = task.sample(jax.random.key(1), steps=60, batch_size=128)
 
     @jax.jit
     def learn(genome, episode):
-        start = rule.init_state(genome, jax.random.key(2), batch_spec(episode))
+        start = rule.init_state(genome, jax.random.key(2), episode_spec(episode))
         end, _ = unroll(rule, genome, start, episode.support)
         outputs = rule.predict(genome, end, episode.query.inputs)
         return start, end, accuracy(outputs, episode.query.targets, episode.query.weight)

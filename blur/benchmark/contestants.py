@@ -15,13 +15,13 @@ from blur.benchmark.naive import naive_loss
 from blur.benchmark.workloads import Mode, Workload, random_episode
 from blur.core.episode import Episode, Kind, Split
 from blur.core.inner_loop import episode_loss
-from blur.core.rule import UpdateRule
+from blur.core.rule import PopulationForm, Storage, UpdateRule
 from blur.meta import Setting
 from blur.meta.objective import Objective, population_scores
-from blur.meta.population import Storage, members_at_once
+from blur.meta.population import over_members
 from blur.parallel.devices import everywhere, spread, training_mesh
 from blur.support.compiler import Program
-from blur.support.mapping import Mapping, mapped
+from blur.support.mapping import Mapping
 
 MOST_RIVALS = 16
 """The largest population that the rivals play too: beyond, they only repeat themselves."""
@@ -79,7 +79,7 @@ class OneEpisode:
         self,
         key: Key[Array, ""],
         *,
-        unroll: int,
+        steps: int,
         batch_size: int,
         split: Split = "train",
         query_size: int | None = None,
@@ -114,8 +114,9 @@ def naive(case: Case) -> Contestant:
     if case.population > 1:
 
         def function(genomes: Any, key: Array, episode: Episode) -> Array:
-            at_once = members_at_once(case.workload.rule)
-            return mapped(lambda g: loss(g, key, episode), case.mapping, batch_size=at_once)(genomes)
+            return over_members(lambda g: loss(g, key, episode), case.mapping, PopulationForm(case.workload.rule))(
+                genomes
+            )
 
     return _compiled(function, case.workload.rule, case)
 
@@ -129,7 +130,7 @@ def _playing(rule: UpdateRule, case: Case) -> Contestant:
     objective = Objective(mapping=case.mapping, storage=case.storage)
 
     def scores(genomes: Any, key: Array, episode: Episode) -> Any:
-        setting = Setting(rule, OneEpisode(episode, workload.kind), unroll=workload.steps, batch_size=workload.batch)
+        setting = Setting(rule, OneEpisode(episode, workload.kind), steps=workload.steps, batch_size=workload.batch)
         return population_scores(objective, setting, genomes, key)
 
     if case.population > 1:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from blur.benchmark.workloads import Workload
-from blur.core.episode import Batch, Episode, as_arrays, batch_spec
+from blur.core.episode import Batch, Episode, as_arrays, episode_spec
 from blur.core.rule import Genome
 from blur.network.batch_norm import EPSILON
 from blur.network.synapses import Synapse
@@ -33,7 +33,7 @@ class Moments(NamedTuple):
 
 def naive_loss(workload: Workload, genome: Genome, key: Key[Array, ""], episode: Episode) -> Float[Array, ""]:
     """What `episode_loss` computes for the workload's rule, from the same initial synapses; differentiable."""
-    synapses = workload.rule.init_state(genome, key, batch_spec(episode)).synapses
+    synapses = workload.rule.init_state(genome, key, episode_spec(episode)).synapses
     squares = tuple(square(synapse) for synapse in synapses)
     hidden = workload.sizes[1:-1]
     moments = tuple(Moments(jnp.zeros((n, workload.states)), jnp.ones((n, workload.states))) for n in hidden)

@@ -20,9 +20,8 @@ import jax
 from jaxtyping import Array, Float, Key, PyTree
 
 from blur.benchmark.workloads import Mode, Workload, random_episode
-from blur.core.episode import Batch
+from blur.core.episode import Batch, Spec
 from blur.core.inner_loop import episode_loss
-from blur.core.phases import Chain, ChainRule
 from blur.core.rule import Genome, UpdateRule
 from blur.support.atomic import write_file
 from blur.support.compiler import Program
@@ -97,7 +96,7 @@ class Scoped(UpdateRule):
         """The rule's."""
         return self.rule.init_genome(key)
 
-    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> PyTree:
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Spec | Batch) -> PyTree:
         """The rule's."""
         with jax.named_scope("initial_state"):
             return self.rule.init_state(genome, key, spec)
@@ -198,9 +197,7 @@ def instructions(program: str) -> dict[str, Instruction]:
 
 def scope_names(rule: UpdateRule) -> tuple[str, ...]:
     """Names of the phases of a rule, and of what is around them; the first that an operation has is its phase."""
-    chain = rule.chain if isinstance(rule, ChainRule) else rule
-    phases = tuple(name for name, _ in chain.phases.named) if isinstance(chain, Chain) else ()
-    return ("initial_state", "query", *phases, "step")
+    return ("initial_state", "query", *rule.phase_names, "step")
 
 
 def summarise(

@@ -14,7 +14,6 @@ import jax
 from blur.benchmark.contestants import Case, engine
 from blur.benchmark.measure import in_turns
 from blur.benchmark.workloads import WORKLOADS
-from blur.meta.population import dual_is_faster
 from blur.support.atomic import write_file
 from blur.support.mapping import Mapping
 
@@ -77,7 +76,7 @@ def compare_storage(plan: StoragePlan, report: Callable[[str], None] = lambda li
         players = {form: engine(dataclasses.replace(case, storage=form)) for form in ("dense", "dual")}
         dense, dual = (1e3 * statistics.median(times) for times in in_turns(players, plan.seconds).values())
         dense_mib, dual_mib = (p.peak_bytes and p.peak_bytes / 2**20 for p in players.values())
-        auto = "dual" if dual_is_faster(workload.rule, workload.sizes, batch=batch, steps=steps) else "dense"
+        auto = "dual" if workload.rule.dual_is_faster(workload.spec) else "dense"
         device = jax.devices()[0].device_kind
         records.append(
             StorageRecord(workload.name, plan.population, steps, batch, dense, dual, dense_mib, dual_mib, auto, device)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from blur.core.episode import Episode, Kind, make_batch
+from blur.core.episode import Episode, Kind, Spec, make_batch, make_spec
 from blur.core.losses import LOSSES, Loss
 from blur.rules.bidirectional import Bidirectional
 from blur.rules.optax_mlp import OptaxMLP
@@ -38,6 +38,11 @@ class Workload:
     batch: int = 128
     steps: int = 10
     gradient_only: bool = False
+
+    @property
+    def spec(self) -> Spec:
+        """Shapes of a batch, and the length of an episode."""
+        return make_spec(self.sizes[0], self.sizes[-1], self.batch, self.steps)
 
     @property
     def rule(self) -> Bidirectional:

@@ -16,7 +16,7 @@ class Preset:
     """How much the demo does."""
 
     hidden: tuple[int, ...]
-    unroll: int
+    steps: int
     batch_size: int
     meta: MetaTraining
     episodes: int
@@ -25,7 +25,7 @@ class Preset:
 
 FULL = Preset(
     hidden=(64,),
-    unroll=10,
+    steps=10,
     batch_size=128,
     meta=MetaTraining(meta_steps=1200, candidates=4, learning_rate=2e-2),
     episodes=100,
@@ -34,7 +34,7 @@ FULL = Preset(
 
 SMOKE = Preset(
     hidden=(8,),
-    unroll=2,
+    steps=2,
     batch_size=16,
     meta=MetaTraining(meta_steps=2, candidates=1, validation_episodes=2),
     episodes=2,
@@ -62,13 +62,13 @@ class Demo:
         cores_as_devices()
         preset = SMOKE if self.smoke else FULL
         rule = Bidirectional(hidden=preset.hidden)
-        setting = Setting(rule, make_task("digits"), unroll=preset.unroll, batch_size=preset.batch_size)
+        setting = Setting(rule, make_task("digits"), steps=preset.steps, batch_size=preset.batch_size)
         folder = self.out / "meta-training"
         result = meta_train(setting, preset.meta, out=folder, resume=(folder / "config.json").exists())
         plan = EvaluationPlan(
             tasks=("digits",),
             hidden=preset.hidden,
-            unrolls=(preset.unroll,),
+            steps=(preset.steps,),
             batch_sizes=(preset.batch_size,),
             episodes=preset.episodes,
             tuning_episodes=preset.tuning_episodes,

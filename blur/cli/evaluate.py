@@ -23,7 +23,7 @@ class Plan(EvaluationPlan):
     tasks: Annotated[tuple[str, ...], arg(name="task")] = EvaluationPlan.tasks
     resolutions: Annotated[tuple[int, ...], arg(name="resolution")] = EvaluationPlan.resolutions
     depths: Annotated[tuple[int, ...], arg(name="depth")] = EvaluationPlan.depths
-    unrolls: Annotated[tuple[int, ...], arg(name="unroll")] = EvaluationPlan.unrolls
+    steps: Annotated[tuple[int, ...], arg(name="steps")] = EvaluationPlan.steps
     batch_sizes: Annotated[tuple[int, ...], arg(name="batch-size")] = EvaluationPlan.batch_sizes
 
 
@@ -32,7 +32,7 @@ AXES = {
     "resolutions": "--resolution",
     "hidden": "--hidden",
     "depths": "--depth",
-    "unrolls": "--unroll",
+    "steps": "--steps",
     "batch_sizes": "--batch-size",
 }
 """The fields of a plan that presets decide, and how they are typed."""
@@ -42,7 +42,7 @@ def preset_help() -> str:
     """The presets, one after the other."""
     described = "; ".join(f"{name}: {preset.description}" for name, preset in PRESETS.items())
     return (
-        f"a comparison with a name, instead of task, resolution, hidden, depth, unroll and batch size ({described}). "
+        f"a comparison with a name, instead of task, resolution, hidden, depth, steps and batch size ({described}). "
         "One hidden layer of 64 and 10 steps of 128 unless it says otherwise; baselines of the learners' width."
     )
 
@@ -56,7 +56,7 @@ class Evaluate:
     scores are kept in the folder's scores/, and used again for the same genome, settings, data and versions.
 
     For instance:
-      blur evaluate runs/digits/genome.safetensors --task digits --unroll 10 50 --out runs/digits/evaluation
+      blur evaluate runs/digits/genome.safetensors --task digits --steps 10 50 --out runs/digits/evaluation
       blur evaluate runs/mnist/genome.safetensors --task mnist --resolution 28 --data-dir data --out runs/mnist/28
       blur evaluate runs/mnist/genome.safetensors --preset depth --data-dir data --out runs/mnist/depth
 

@@ -119,11 +119,6 @@ class Convert:
 
     def _export(self) -> None:
         file = load_genome(self.source)
-        if not isinstance(file.rule, OriginalNetwork):
-            raise ValueError(
-                f"{self.source} has the rule {type(file.rule).__name__}; only genomes of OriginalNetwork have the "
-                "original's dictionary, all have .json"
-            )
         buffer = io.BytesIO()
         np.savez(buffer, **to_original(file.rule, file.genome))  # type: ignore[arg-type]
         write_file(self.target, buffer.getvalue())

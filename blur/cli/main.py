@@ -43,8 +43,8 @@ COMMANDS = {
 EXAMPLES = """\
   blur demo --out runs/demo
   blur meta-train digits --out runs/digits
-  blur evaluate runs/digits/genome.safetensors --task digits --unroll 10 50 --out runs/digits/evaluation
-  blur train runs/digits/genome.safetensors --data mine.npz --unroll 50 --out model.safetensors
+  blur evaluate runs/digits/genome.safetensors --task digits --steps 10 50 --out runs/digits/evaluation
+  blur train runs/digits/genome.safetensors --data mine.npz --steps 50 --out model.safetensors
   blur predict model.safetensors --data new.npz"""
 
 COMPUTING = {"demo", "meta-train", "evaluate", "train", "benchmark"}

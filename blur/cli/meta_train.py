@@ -19,7 +19,6 @@ from blur.meta.run.folder import parts_of_run
 from blur.parallel.hosts import Machines, is_first_process
 from blur.rules import RULES
 from blur.rules.bidirectional import Bidirectional
-from blur.rules.variants import with_hidden
 from blur.support.atomic import write_file
 from blur.tasks import make_task
 
@@ -32,21 +31,21 @@ class MetaTrain:
     --init GENOME, a file that blur.save_genome(path, rule, rule.init_genome(key)) makes in Python.
 
     The folder --out receives config.json, metrics.jsonl, checkpoints, genome.safetensors (the best genome so far) and
-    learning_curve.png. Several values of --unroll, --batch-size or --depth make a mixture: each meta-step draws one of
+    learning_curve.png. Several values of --steps, --batch-size or --depth make a mixture: each meta-step draws one of
     their combinations, and one genome has to do well on all of them. Progress
     shows on a terminal only; elsewhere nothing is printed but the result.
 
     For instance:
       blur meta-train digits --out runs/digits
       blur meta-train digits --out runs/digits --resume
-      blur meta-train digits --out runs/mixture --unroll 5 10 20 --depth 1 2 --hidden 64
+      blur meta-train digits --out runs/mixture --steps 5 10 20 --depth 1 2 --hidden 64
       blur meta-train mnist --resolution 10 --data-dir data --out runs/mnist --outer CMA_ES --population 32
       blur meta-train sine --out runs/sine --init runs/digits/genome.safetensors
 
     Attributes:
       task: name of a task (see blur tasks), or an .npz file with inputs and targets.
       out: the run's folder.
-      unroll: inner steps per episode.
+      steps: inner steps per episode.
       batch_size: examples per inner step, and in the query.
       depth: numbers of hidden layers, all as wide as --hidden says; by default --hidden lists the layers' widths.
       resolution: side length that images are resized to; by default their own.
@@ -61,7 +60,7 @@ class MetaTrain:
 
     task: Annotated[Positional[str], arg(metavar="TASK")]
     out: Annotated[str, arg(metavar="FOLDER")]
-    unroll: tuple[int, ...] = (10,)
+    steps: tuple[int, ...] = (10,)
     batch_size: tuple[int, ...] = (128,)
     depth: tuple[int, ...] = ()
     resolution: int | None = None
@@ -115,8 +114,8 @@ class MetaTrain:
         """The settings, one for each combination of values, and the genome of --init."""
         rule, genome = (self.rule, None) if self.init is None else self._initial(self.init)
         task = make_task(self.task, resolution=self.resolution, data_dir=self.data_dir)
-        combinations = itertools.product(self._of_each_depth(rule), self.unroll, self.batch_size)
-        return [Setting(rule, task, unroll=unroll, batch_size=size) for rule, unroll, size in combinations], genome
+        combinations = itertools.product(self._of_each_depth(rule), self.steps, self.batch_size)
+        return [Setting(rule, task, steps=steps, batch_size=size) for rule, steps, size in combinations], genome
 
     def _initial(self, path: str) -> tuple[UpdateRule, Genome]:
         """Rule and genome of a file, with the hidden layers asked for.
@@ -127,18 +126,18 @@ class MetaTrain:
         if any(self.given(field.name) for field in dataclasses.fields(self.rule) if field.name != "hidden"):
             raise ValueError(f"--init takes the rule from {path}; of the rule's options only --hidden goes with it")
         file = load_genome(path)
-        return (with_hidden(file.rule, self.rule.hidden) if self.given("hidden") else file.rule), file.genome
+        return (file.rule.with_hidden(self.rule.hidden) if self.given("hidden") else file.rule), file.genome
 
     def _of_each_depth(self, rule: UpdateRule) -> list[UpdateRule]:
         if not self.depth:
             return [rule]
-        hidden = getattr(rule, "hidden", ())
+        hidden = rule.hidden or ()
         if len(hidden) != 1 or min(self.depth) < 1:
             raise ValueError(
                 f"--depth is {in_words(self.depth)} and --hidden {in_words(hidden)}; expected depths of at least 1 and "
                 "one width for all layers"
             )
-        return [with_hidden(rule, hidden * depth) for depth in self.depth]
+        return [rule.with_hidden(hidden * depth) for depth in self.depth]
 
 
 COMMAND_FILE = "command.json"

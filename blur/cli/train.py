@@ -10,7 +10,6 @@ from blur.data.readers import read_labelled_examples
 from blur.files.genomes import load_genome
 from blur.models.files import save_model
 from blur.models.fit import describe_fit, predict, train
-from blur.rules.variants import with_hidden
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Train:
       genome: a genome file, or the name of one that ships with blur.
       data: .npz file with inputs and labels.
       out: the model file to write.
-      unroll: inner steps; by default as many as in the genome's meta-training (50, if its card does not say). Most
+      steps: inner steps; by default as many as in the genome's meta-training (50, if its card does not say). Most
         genomes get worse when they run much longer.
       batch_size: examples per inner step; by default 128, or all where there are fewer.
       hidden: widths of the hidden layers; by default the genome's own.
@@ -37,7 +36,7 @@ class Train:
     genome: Annotated[Positional[str], arg(metavar="GENOME")]
     data: Path
     out: Path
-    unroll: int | None = None
+    steps: int | None = None
     batch_size: int | None = None
     hidden: tuple[int, ...] | None = None
     seed: int = 0
@@ -45,10 +44,10 @@ class Train:
     def run(self) -> None:
         """Trains, saves and says how well the training data are fitted."""
         file = load_genome(self.genome)
-        rule = file.rule if self.hidden is None else with_hidden(file.rule, self.hidden)
+        rule = file.rule if self.hidden is None else file.rule.with_hidden(self.hidden)
         inputs, labels = read_labelled_examples(self.data)
-        unroll = (file.horizon or 50) if self.unroll is None else self.unroll
-        model = train(rule, file.genome, inputs, labels, unroll=unroll, batch_size=self.batch_size, seed=self.seed)
+        steps = (file.steps or 50) if self.steps is None else self.steps
+        model = train(rule, file.genome, inputs, labels, steps=steps, batch_size=self.batch_size, seed=self.seed)
         save_model(self.out, model)
-        print(f"{unroll} inner steps; on the training data: {describe_fit(predict(model, inputs), labels)}")
+        print(f"{steps} inner steps; on the training data: {describe_fit(predict(model, inputs), labels)}")
         print(f"model: {self.out}")

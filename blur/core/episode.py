@@ -14,13 +14,34 @@ from jaxtyping import Array, Float, Int
 class Batch(NamedTuple):
     """Examples to learn from, or to predict.
 
-    Weight 0 removes an example exactly from every sum, mean, statistic and write; it may still be read. As the `spec`
-    argument of `init_state`, the fields are `jax.ShapeDtypeStruct`s instead of arrays.
+    Weight 0 removes an example exactly from every sum, mean, statistic and write; it may still be read.
     """
 
     inputs: Float[Array, "*batch inputs"]
     targets: Float[Array, "*batch outputs"]
     weight: Float[Array, "*batch"]
+
+    @property
+    def steps(self) -> None:
+        """None: where a batch serves as a `Spec`, the length of the life is open."""
+        return None
+
+
+class Spec(NamedTuple):
+    """What a state is made for: the shapes and dtypes of a batch, and the length of the life. All of it is static.
+
+    Attributes:
+      inputs: of `Batch.inputs`.
+      targets: of `Batch.targets`.
+      weight: of `Batch.weight`.
+      steps: the horizon T, how many inner steps the life has; None where it is open. A rule that knows it can let step
+        sizes depend on t/T.
+    """
+
+    inputs: jax.ShapeDtypeStruct
+    targets: jax.ShapeDtypeStruct
+    weight: jax.ShapeDtypeStruct
+    steps: int | None = None
 
 
 def make_batch(inputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None = None) -> Batch:
@@ -78,12 +99,36 @@ def as_arrays(support: Batch | Stream) -> Batch:
     return support.source.batch(support.indices) if isinstance(support, Stream) else support
 
 
-def batch_spec(episode: Episode) -> Batch:
-    """Shapes and dtypes of one support batch, as `UpdateRule.init_state` wants them."""
+def make_spec(inputs: int, outputs: int, batch_size: int, steps: int | None = None) -> Spec:
+    """The spec of float32 batches of `batch_size` examples with these widths."""
+
+    def shape(*axes: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((batch_size, *axes), jnp.float32)
+
+    return Spec(shape(inputs), shape(outputs), shape(), steps)
+
+
+def batch_spec(batch: Batch, steps: int | None = None) -> Spec:
+    """The spec of a batch, of arrays or of shapes."""
+    inputs, targets, weight = (jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in batch)
+    return Spec(inputs, targets, weight, steps)
+
+
+def first_batch(episode: Episode) -> Batch:
+    """The batch of the first inner step."""
+    support = as_arrays(episode.support)
+    return support if episode.steps is not None else jax.tree.map(lambda leaf: leaf[0], support)
+
+
+def episode_spec(episode: Episode) -> Spec:
+    """What a learner's state has to be made for, to live this episode."""
     if isinstance(episode.support, Stream):
-        return jax.eval_shape(episode.support.source.batch, episode.support.indices[0])
-    drop = 1 if episode.steps is None else 0
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[drop:], leaf.dtype), episode.support)
+        first = jax.eval_shape(episode.support.source.batch, episode.support.indices[0])
+        return batch_spec(first, len(episode.support.indices))
+    if episode.steps is not None:
+        return batch_spec(episode.support, episode.steps)
+    first = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), episode.support)
+    return batch_spec(first, len(episode.support.weight))
 
 
 Split = Literal["train", "validation", "test"]

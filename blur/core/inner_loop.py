@@ -12,22 +12,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
-from blur.core.episode import Batch, Episode, Stream, batch_spec
+from blur.core.episode import Batch, Episode, Stream, episode_spec
 from blur.core.losses import Loss
 from blur.core.rule import Genome, UpdateRule
 from blur.support.errors import short
 
-FEW = 8
+UNROLL_UP_TO = 8
 """Up to so many steps over one context are compiled one after the other, without a loop: stacks of attention layers are
 so small that their gradients take half the time."""
 
 Observe = Callable[[PyTree], Any]
 
-KEPT = "kept"
+SAVED_NAME = "kept"
 """Values of this `jax.ad_checkpoint.checkpoint_name` are stored where a rematerialised step is not computed again."""
 
-LONG = 100
-"""Rematerialised unrolls of more steps store the state once per segment of √T steps, not once per step."""
+SEGMENTS_ABOVE = 100
+"""Rematerialised lives of more steps store the state once per segment of √T steps, not once per step."""
 
 
 def unroll(
@@ -50,8 +50,8 @@ def unroll(
       steps: number of steps on a fixed batch, which stays a constant of the scan and is never tiled.
       observe: `observe(state)` is evaluated after each step and stacked along a leading axis.
       remat: recompute inner steps in the backward pass of a gradient instead of storing what they compute, but for
-        their states and matrix products: less memory and, on CPUs, less time. Above `LONG` steps, states are stored
-        once per segment of √T steps: memory grows with √T, at the price of one more forward pass.
+        their states and matrix products: less memory and, on CPUs, less time. Above `SEGMENTS_ABOVE` steps, states are
+        stored once per segment of √T steps: memory grows with √T, at the price of one more forward pass.
 
     Returns:
       The last state, and the stacked observations (None without `observe`).
@@ -65,20 +65,20 @@ def unroll(
         return carry, None if observe is None else observe(carry)
 
     check_life(rule, length, f"{length} inner steps")
-    written_out = rule.in_context and steps is not None and 0 < length <= FEW
+    written_out = rule.in_context and steps is not None and 0 < length <= UNROLL_UP_TO
     scan = functools.partial(jax.lax.scan, unroll=written_out)
     if not remat:
         return scan(body, state, stream, length=length)
-    kept = jax.checkpoint_policies.save_only_these_names(KEPT)
+    kept = jax.checkpoint_policies.save_only_these_names(SAVED_NAME)
     step = jax.checkpoint(body, prevent_cse=False, policy=kept)
-    return (scan if length <= LONG else _scan_in_segments)(step, state, stream, length)
+    return (scan if length <= SEGMENTS_ABOVE else _scan_in_segments)(step, state, stream, length)
 
 
 def check_life(rule: UpdateRule, steps: int, given: str) -> None:
     """Raises ValueError, which starts with `given`, if so many steps are more than the rule has room for."""
-    if rule.longest_life is not None and steps > rule.longest_life:
-        fields = [f", or raise its {field}" for field in ("dual_steps", "layers") if hasattr(rule, field)]
-        raise ValueError(f"{given}, but the rule has room for {rule.longest_life}; take fewer{''.join(fields)}")
+    if rule.max_steps is not None and steps > rule.max_steps:
+        field = f", or raise its {rule.steps_field}" if rule.steps_field else ""
+        raise ValueError(f"{given}, but the rule has room for {rule.max_steps}; take fewer{field}")
 
 
 def check_steps(steps: Any) -> None:
@@ -114,7 +114,7 @@ def _scan_in_segments(step: Callable[..., Any], state: PyTree, stream: Any, leng
 
 def train_on(rule: UpdateRule, genome: Genome, key: Key[Array, ""], episode: Episode, *, remat: bool = False) -> PyTree:
     """The state of a fresh learner after the episode's support."""
-    state = rule.init_state(genome, key, batch_spec(episode))
+    state = rule.init_state(genome, key, episode_spec(episode))
     return unroll(rule, genome, state, episode.support, episode.steps, remat=remat)[0]
 
 
@@ -146,5 +146,5 @@ def learning_curve(
         outputs = rule.predict(genome, state, episode.query.inputs)
         return metric(outputs, episode.query.targets, episode.query.weight)
 
-    state = rule.init_state(genome, key, batch_spec(episode))
+    state = rule.init_state(genome, key, episode_spec(episode))
     return unroll(rule, genome, state, episode.support, episode.steps, observe=score)[1]

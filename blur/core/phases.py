@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from blur.core.episode import Batch, make_batch
-from blur.core.rule import Genome, UpdateRule
+from blur.core.episode import Batch, Spec, make_batch
+from blur.core.fields import field_values
+from blur.core.rule import Genome, StatisticsRule, UpdateRule
 from blur.core.state import State
 
 
@@ -27,7 +28,7 @@ class Phase:
         """This phase's meta-parameters; none by default."""
         return {}
 
-    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Spec | Batch) -> State:
         """The state with this phase's fields added; `state` has those of the phases before. None by default."""
         return state
 
@@ -52,7 +53,7 @@ class Phases(Phase):
         genomes = {name: phase.init_genome(k) for (name, phase), k in zip(self.named, keys, strict=True)}
         return {name: genome for name, genome in genomes.items() if jax.tree.leaves(genome)}
 
-    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Spec | Batch) -> State:
         """The state with all phases' fields added."""
         keys = jax.random.split(key, len(self.named))
         for (name, phase), phase_key in zip(self.named, keys, strict=True):
@@ -90,11 +91,26 @@ class Chain(UpdateRule):
     output: Callable[[State], Array]
     in_context: bool = False
 
+    @property
+    def hidden(self) -> tuple[int, ...] | None:  # type: ignore[override]
+        """Widths of the phases' hidden layers."""
+        return min(field_values(self.phases, "hidden", tuple), default=None)
+
+    @property
+    def statistics(self) -> StatisticsRule | None:  # type: ignore[override]
+        """What the phases normalise a prediction with."""
+        return min(field_values(self.phases, "statistics", str), default=None)
+
+    @property
+    def phase_names(self) -> tuple[str, ...]:
+        """See `UpdateRule.phase_names`."""
+        return tuple(name for name, _ in self.phases.named)
+
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """`{phase name: its genome}`, without the phases that have none."""
         return self.phases.init_genome(key)
 
-    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> State:
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Spec | Batch) -> State:
         """All phases' fields, the counter `step` and the `key` that random phases fold the counter into."""
         phases_key, key = jax.random.split(key)
         return self.phases.init_state(genome, State(step=jnp.zeros((), jnp.int32), key=key), phases_key, spec)
@@ -140,11 +156,16 @@ class ChainRule(UpdateRule):
     def chain(self) -> Chain:
         """The phases that this configuration stands for."""
 
+    @property
+    def phase_names(self) -> tuple[str, ...]:
+        """See `UpdateRule.phase_names`."""
+        return self.chain.phase_names
+
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """See `Chain.init_genome`."""
         return self.chain.init_genome(key)
 
-    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> State:
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Spec | Batch) -> State:
         """See `Chain.init_state`."""
         return self.chain.init_state(genome, key, spec)
 
@@ -174,7 +195,7 @@ class Every(Phase):
         """That of the phases, by name."""
         return self.phases.init_genome(key)
 
-    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Spec | Batch) -> State:
         """Adds the phases' fields."""
         return self.phases.init_state(genome, state, key, spec)
 

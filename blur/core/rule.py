@@ -8,25 +8,58 @@ rule's *genome* holds its meta-parameters, every number that a grid, a populatio
 from __future__ import annotations
 
 import abc
-from typing import TypeAlias
+from typing import ClassVar, Literal, NamedTuple, Self, TypeAlias
 
 from jaxtyping import Array, Float, Key, PyTree
 
-from blur.core.episode import Batch
+from blur.core.episode import Batch, Spec, Stream
+from blur.core.fields import replace_field
 
 Genome: TypeAlias = PyTree
 """Meta-parameters of a rule: a pytree of floating-point arrays."""
+
+Storage = Literal["auto", "dense", "dual"]
+"""How a population's learners store the input's synapses: as they are (`dense`), in dual form (`dual`,
+`blur.network.weights.dual`), or in the form that should be faster (`auto`)."""
+
+StatisticsRule = Literal["support", "query"]
+"""Statistics that normalise a prediction: those of the last support batch, or those of the query batch itself."""
+
+
+class PopulationForm(NamedTuple):
+    """How a population wants its rule.
+
+    Attributes:
+      rule: the same rule, stored as suits a population; its genome is the same.
+      at_once: members that a loop on a CPU should play together; None for the loop's own choice.
+    """
+
+    rule: UpdateRule
+    at_once: int | None = None
 
 
 class UpdateRule(abc.ABC):
     """The interface of everything that learns. Implementations are frozen dataclasses.
 
-    All four methods are pure and safe under `jit`, `vmap`, `grad` (in reverse mode alone) and `lax.scan`; a
+    The four abstract methods are pure and safe under `jit`, `vmap`, `grad` (in reverse mode alone) and `lax.scan`. A
     state keeps its structure, shapes and dtypes from `init_state` on.
+
+    Attributes:
+      inputs: the width of inputs, where it is fixed; None for any.
+      outputs: the width of outputs, likewise.
+      hidden: widths of the hidden layers; None for a rule that has none to set.
+      statistics: what normalises a prediction; None for a rule without such statistics.
+      steps_field: the field that sets `max_steps`, for error messages; None if there is no such field.
     """
 
+    inputs: int | None = None
+    outputs: int | None = None
+    hidden: tuple[int, ...] | None = None
+    statistics: StatisticsRule | None = None
+    steps_field: ClassVar[str | None] = None
+
     @property
-    def longest_life(self) -> int | None:
+    def max_steps(self) -> int | None:
         """The most inner steps that a state has room for; None for any number."""
         return None
 
@@ -35,13 +68,18 @@ class UpdateRule(abc.ABC):
         """Whether it learns from one context, all of whose examples it reads in every inner step."""
         return False
 
+    @property
+    def phase_names(self) -> tuple[str, ...]:
+        """Names of the phases of an inner step, where it has any: profiles are divided by them."""
+        return ()
+
     @abc.abstractmethod
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """A random genome (the only one, where nothing is random)."""
 
     @abc.abstractmethod
-    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> PyTree:
-        """The state before any learning. `spec` gives the static shapes of a batch."""
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Spec | Batch) -> PyTree:
+        """The state before any learning. `spec` gives static shapes and `spec.steps`, the length of the life."""
 
     @abc.abstractmethod
     def step(self, genome: Genome, state: PyTree, batch: Batch) -> PyTree:
@@ -52,3 +90,57 @@ class UpdateRule(abc.ABC):
         self, genome: Genome, state: PyTree, inputs: Float[Array, "batch inputs"]
     ) -> Float[Array, "batch outputs"]:
         """Outputs for `inputs`, ready for the task's loss. The state does not change."""
+
+    def predict_by_step(
+        self,
+        genome: Genome,
+        state: PyTree,
+        support: Batch | Stream,
+        inputs: Float[Array, "batch inputs"],
+        steps: int | None = None,
+    ) -> Float[Array, "steps batch outputs"]:
+        """Outputs for `inputs` after every inner step (after every layer, where one step is all layers).
+
+        Args:
+          genome: the meta-parameters.
+          state: where the learner starts.
+          support: see `blur.unroll`.
+          inputs: to predict.
+          steps: of one fixed batch; None for a stream.
+        """
+        from blur.core.inner_loop import unroll  # which stands on this module
+
+        return unroll(
+            self, genome, state, support, steps, observe=lambda learned: self.predict(genome, learned, inputs)
+        )[1]
+
+    def with_hidden(self, widths: tuple[int, ...]) -> Self:
+        """The rule with hidden layers of these widths; a genome that serves any width stays as it is.
+
+        Raises:
+          ValueError: the rule has no hidden layers to set.
+        """
+        if self.hidden is None:
+            raise ValueError(
+                f"{type(self).__name__} has no field 'hidden', nor has one of its phases; expected a rule whose hidden "
+                "layers can be set, such as Bidirectional or OptaxMLP"
+            )
+        return replace_field(self, "hidden", tuple(widths), tuple)
+
+    def with_statistics(self, statistics: StatisticsRule) -> Self:
+        """The rule predicting with these statistics; a rule without statistics stays as it is."""
+        return self if self.statistics is None else replace_field(self, "statistics", statistics, str)
+
+    def for_population(self, spec: Spec | Batch, storage: Storage) -> PopulationForm:
+        """The form that a population wants; by default the rule itself.
+
+        Args:
+          spec: shapes of a batch, and the length of the lives that are lived.
+          storage: how synapses should be stored.
+
+        Raises:
+          ValueError: `dual`, but the rule has no dual form.
+        """
+        if storage == "dual":
+            raise ValueError(f"{type(self).__name__} has no dual form; use storage dense or auto")
+        return PopulationForm(self)

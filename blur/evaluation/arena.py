@@ -10,16 +10,14 @@ from typing import Any
 
 import jax
 
-from blur.core.episode import Batch, Episode
+from blur.core.episode import Batch, Episode, first_batch
 from blur.core.genome import tree_digest
-from blur.core.rule import UpdateRule
+from blur.core.rule import StatisticsRule, UpdateRule
 from blur.evaluation.cache import Result, keep_scores
-from blur.evaluation.cost import first_batch
 from blur.evaluation.curves import Block, make_sampler
 from blur.evaluation.plan import Condition, EvaluationPlan
 from blur.evaluation.tuning import Metric
 from blur.files.genomes import library_versions, rule_config
-from blur.network.batch_norm import StatisticsRule
 from blur.tasks import ImageTask
 from blur.tasks.task import Task
 
@@ -61,7 +59,7 @@ class _Arena:
         statistics: StatisticsRule,
         folder: Path | None = None,
     ) -> _Arena:
-        sampler = partial(make_sampler, task, plan.seed, unroll=condition.unroll, batch_size=condition.batch_size)
+        sampler = partial(make_sampler, task, plan.seed, steps=condition.steps, batch_size=condition.batch_size)
         return cls(task, condition, plan, statistics, sampler(split="validation"), sampler(split="test"), folder)
 
     @property
@@ -76,8 +74,8 @@ class _Arena:
     @cached_property
     def spec(self) -> Batch:
         """Shapes and dtypes of a support batch; nothing is computed."""
-        unroll, batch_size = self.condition.unroll, self.condition.batch_size
-        sample = partial(self.task.sample, unroll=unroll, batch_size=batch_size, split="validation")
+        steps, batch_size = self.condition.steps, self.condition.batch_size
+        sample = partial(self.task.sample, steps=steps, batch_size=batch_size, split="validation")
         return jax.eval_shape(lambda key: first_batch(sample(key)), jax.random.key(0))
 
     @cached_property

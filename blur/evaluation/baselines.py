@@ -11,13 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from blur.core.episode import Batch, Kind
-from blur.core.rule import Genome
+from blur.core.episode import Batch, Kind, Spec
+from blur.core.rule import Genome, StatisticsRule
 from blur.evaluation.cost import count_parameters
 from blur.evaluation.curves import Block, Play, play_all
 from blur.evaluation.plan import Condition, EvaluationPlan
 from blur.evaluation.tuning import STEP, Grid, Metric, Point, Trial, Tuned, rounded, tune
-from blur.network.batch_norm import StatisticsRule
 from blur.rules.optax_mlp import OptaxMLP
 
 SCALES = (0.0, 0.1, 1.0)
@@ -28,7 +27,7 @@ BIAS_SCALES = (0.0, 1.0)
 
 MOMENTA = (0.0, 0.5, 0.8, 0.9, 0.95)
 DECAYS = (0.0, 1.0)
-"""A constant rate, and linear decay to zero at the end of the unroll."""
+"""A constant rate, and linear decay to zero at the end of the life."""
 
 
 class Variant(NamedTuple):
@@ -62,7 +61,7 @@ def variants(plan: EvaluationPlan) -> list[Variant]:
 def make_baselines(
     plan: EvaluationPlan,
     condition: Condition,
-    spec: Batch,
+    spec: Spec | Batch,
     kind: Kind,
     synapses: int | None,
     statistics: StatisticsRule = "support",
@@ -82,7 +81,7 @@ def make_baselines(
             optimizer=variant.optimizer,
             batch_norm=variant.batch_norm,
             statistics=statistics,
-            decay_steps=condition.unroll,
+            decay_steps="life",
             loss="cross_entropy" if kind == "classification" else "l2",
         )
         rule = with_synapses(rule, spec, synapses) if variant.wide else rule
@@ -102,7 +101,7 @@ def initial_grid(optimizer: str, kind: Kind) -> Grid:
     return grid | ({"bias_scale": BIAS_SCALES} if kind == "regression" else {})
 
 
-def with_synapses(rule: OptaxMLP, spec: Batch, synapses: int | None) -> OptaxMLP:
+def with_synapses(rule: OptaxMLP, spec: Spec | Batch, synapses: int | None) -> OptaxMLP:
     """The rule with all hidden layers widened to about so many parameters: the narrowest network that has them.
 
     A network that has them already stays as it is.

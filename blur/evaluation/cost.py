@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from blur.core.episode import Batch, Episode, as_arrays, batch_spec
+from blur.core.episode import Batch, Episode, Spec, episode_spec, first_batch
 from blur.core.rule import Genome, UpdateRule
 
 REPETITIONS = 15
@@ -25,7 +25,7 @@ class StepCost(NamedTuple):
     seconds: float
 
 
-def count_parameters(rule: UpdateRule, genome: Genome, spec: Batch) -> int | None:
+def count_parameters(rule: UpdateRule, genome: Genome, spec: Spec | Batch) -> int | None:
     """How many numbers the state field `synapses` holds, in all states and directions; None without that field."""
     state = jax.eval_shape(lambda genome, key: rule.init_state(genome, key, spec), genome, jax.random.key(0))
     if (synapses := getattr(state, "synapses", None)) is None:
@@ -33,18 +33,12 @@ def count_parameters(rule: UpdateRule, genome: Genome, spec: Batch) -> int | Non
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(synapses))
 
 
-def first_batch(episode: Episode) -> Batch:
-    """One support batch."""
-    support = as_arrays(episode.support)
-    return support if episode.steps is not None else jax.tree.map(lambda leaf: leaf[0], support)
-
-
 def step_cost(rule: UpdateRule, genome: Genome, episode: Episode) -> StepCost:
     """Compiles one inner step and runs it from a state of zeros: the median of 15 repetitions, after a warm-up.
 
     A dispatch of the compiled step is included, some tens of microseconds, which a scan over steps does not pay.
     """
-    spec = batch_spec(episode)
+    spec = episode_spec(episode)
     shapes = jax.eval_shape(lambda genome, key: rule.init_state(genome, key, spec), genome, jax.random.key(0))
     state = jax.tree.map(_zeros, shapes)
     batch = jax.tree.map(jnp.asarray, first_batch(episode))

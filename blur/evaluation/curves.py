@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from blur.core.episode import Episode, Kind, Split, batch_spec
+from blur.core.episode import Episode, Kind, Split, episode_spec
 from blur.core.inner_loop import unroll
 from blur.core.losses import Loss, accuracy, cross_entropy, squared_error
 from blur.core.rule import Genome, UpdateRule
@@ -56,7 +56,7 @@ def make_play(rule: UpdateRule, kind: Kind) -> Play:
                 outputs = rule.predict(genome, state, episode.query.inputs)
                 return jnp.stack([metric(outputs, *episode.query[1:]) for metric in (accuracy, loss)])
 
-            state = rule.init_state(genome, key, batch_spec(episode))
+            state = rule.init_state(genome, key, episode_spec(episode))
             return unroll(rule, genome, state, episode.support, episode.steps, observe=scores)[1]
 
         return mapped(one, "auto")(*block)
@@ -64,11 +64,11 @@ def make_play(rule: UpdateRule, kind: Kind) -> Play:
     return jax.jit(play)
 
 
-def make_sampler(task: Task, seed: int, *, unroll: int, batch_size: int, split: Split) -> Callable[[int], Block]:
+def make_sampler(task: Task, seed: int, *, steps: int, batch_size: int, split: Split) -> Callable[[int], Block]:
     """Compiles `index -> block`. The same seed and split give the same blocks, whoever learns from them."""
 
     def sample(task: Task, keys: Key[Array, "block"]) -> Episode:
-        return jax.vmap(lambda key: task.sample(key, unroll=unroll, batch_size=batch_size, split=split))(keys)
+        return jax.vmap(lambda key: task.sample(key, steps=steps, batch_size=batch_size, split=split))(keys)
 
     jitted = jax.jit(sample)
     episode_key, network_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), split == "test"))

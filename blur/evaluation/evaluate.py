@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from blur.core.genome import tree_digest
+from blur.core.rule import StatisticsRule
 from blur.evaluation.arena import MakeTask, _Arena, _kept, _task_loader
 from blur.evaluation.baselines import Baseline, genome_of, make_baselines, tune_baseline, variants
 from blur.evaluation.cache import Result
@@ -21,8 +22,6 @@ from blur.evaluation.curves import Play, make_play, play_all
 from blur.evaluation.plan import Condition, EvaluationPlan, Learner
 from blur.evaluation.records import Record, Scored, make_record
 from blur.evaluation.tuning import Tuned, cost
-from blur.network.batch_norm import StatisticsRule
-from blur.rules.variants import hidden_of, statistics_of, with_hidden, with_statistics
 from blur.tasks import make_task
 
 
@@ -94,7 +93,7 @@ def _conditions(
 
 def _common_hidden(learners: Sequence[Learner], plan: EvaluationPlan) -> tuple[int, ...]:
     """Widths of the hidden layers that all learners share; one of 64 where there is no learner to ask."""
-    found = set[tuple[int, ...]]().union(*(hidden_of(learner.rule) for learner in learners))
+    found = {learner.rule.hidden for learner in learners if learner.rule.hidden is not None}
     if len(found) > 1 and not (plan.hidden and plan.depths):
         networks = " and ".join("-".join(map(str, hidden)) or "none" for hidden in sorted(found))
         raise ValueError(f"the learners' hidden layers are {networks}; choose those for all by hidden= and depths=")
@@ -103,7 +102,7 @@ def _common_hidden(learners: Sequence[Learner], plan: EvaluationPlan) -> tuple[i
 
 def _common_statistics(learners: Sequence[Learner]) -> StatisticsRule:
     """What all learners predict with; `support` where none has statistics."""
-    found = set[StatisticsRule]().union(*(statistics_of(learner.rule) for learner in learners))
+    found = {learner.rule.statistics for learner in learners if learner.rule.statistics is not None}
     if len(found) > 1:
         raise ValueError(
             f"the learners predict with {' and '.join(sorted(found))} statistics; choose one for all by statistics="
@@ -135,7 +134,7 @@ def _compare(learners: Sequence[Learner], arena: _Arena, advance: Callable[[], N
 
 
 def _score_learner(learner: Learner, arena: _Arena, advance: Callable[[], None]) -> Scored:
-    rule = with_statistics(with_hidden(learner.rule, arena.condition.hidden), arena.statistics)
+    rule = learner.rule.with_hidden(arena.condition.hidden).with_statistics(arena.statistics)
     resized = learner._replace(rule=rule)
 
     def score() -> Result:
@@ -164,7 +163,7 @@ def _score(learner: Learner, play: Play, arena: _Arena) -> Scored:
     (curves,) = play_all(play, [learner.genome], arena.test, arena.plan.episodes)
     parameters = count_parameters(learner.rule, learner.genome, arena.spec)
     step = step_cost(learner.rule, learner.genome, arena.episode)
-    network = getattr(learner.rule, "hidden", arena.condition.hidden)
+    network = arena.condition.hidden if learner.rule.hidden is None else learner.rule.hidden
     return Scored(learner.name, network, curves, parameters, step)
 
 

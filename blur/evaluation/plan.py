@@ -7,10 +7,10 @@ import itertools
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from blur.core.rule import Genome, UpdateRule
+from blur.core.rule import Genome, StatisticsRule, UpdateRule
 from blur.files.genomes import load_genome
-from blur.network.batch_norm import StatisticsRule
 from blur.rules.optax_mlp import OPTIMIZERS
+from blur.support.renamed import renamed_fields
 
 
 class Learner(NamedTuple):
@@ -21,9 +21,10 @@ class Learner(NamedTuple):
     genome: Genome
 
 
+@renamed_fields(unrolls="steps")
 @dataclasses.dataclass(frozen=True)
 class EvaluationPlan:
-    """Learners are compared under every combination of task, resolution, width, depth, unroll and batch size.
+    """Learners are compared under every combination of task, resolution, width, depth, steps and batch size.
 
     Attributes:
       tasks: names of tasks.
@@ -31,7 +32,7 @@ class EvaluationPlan:
       hidden: widths, the same for all hidden layers of a network; several widths are several networks; none for the
         learners' own.
       depths: numbers of hidden layers; likewise.
-      unrolls: inner steps; baselines are tuned for each.
+      steps: inner steps; baselines are tuned for each.
       batch_sizes: examples per inner step, and in the query.
       baselines: optimisers; each is tuned with and without batch normalisation of its hidden layers.
       baseline_sizes: baselines of the learners' `width`, or with as many `synapses` as the largest learner,
@@ -51,7 +52,7 @@ class EvaluationPlan:
     resolutions: tuple[int, ...] = ()
     hidden: tuple[int, ...] = ()
     depths: tuple[int, ...] = ()
-    unrolls: tuple[int, ...] = (10,)
+    steps: tuple[int, ...] = (10,)
     batch_sizes: tuple[int, ...] = (128,)
     baselines: tuple[str, ...] = ("sgd", "momentum", "adam")
     baseline_sizes: tuple[Literal["width", "synapses"], ...] = ("width", "synapses")
@@ -62,10 +63,10 @@ class EvaluationPlan:
     data_dir: str | None = None
 
     def __post_init__(self) -> None:
-        for axis in ("tasks", "unrolls", "batch_sizes", "baselines", "baseline_sizes"):
+        for axis in ("tasks", "steps", "batch_sizes", "baselines", "baseline_sizes"):
             if not getattr(self, axis):
                 raise ValueError(f"{axis} is empty; expected at least one")
-        for axis in ("resolutions", "hidden", "depths", "unrolls", "batch_sizes"):
+        for axis in ("resolutions", "hidden", "depths", "steps", "batch_sizes"):
             if any(size < 1 for size in getattr(self, axis)):
                 raise ValueError(f"{axis} is {getattr(self, axis)}; expected sizes of at least 1")
         for count in ("episodes", "tuning_episodes"):
@@ -80,7 +81,7 @@ class EvaluationPlan:
         Args:
           own: widths of the learners' own hidden layers, for what the plan leaves open.
         """
-        axes = (self.tasks, self.resolutions or (None,), self._networks(own), self.unrolls, self.batch_sizes)
+        axes = (self.tasks, self.resolutions or (None,), self._networks(own), self.steps, self.batch_sizes)
         return list(itertools.starmap(Condition, itertools.product(*axes)))
 
     def _networks(self, own: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -98,11 +99,11 @@ class Condition(NamedTuple):
     task: str
     resolution: int | None
     hidden: tuple[int, ...]
-    unroll: int
+    steps: int
     batch_size: int
 
     def __str__(self) -> str:
-        return f"{self.network_and_data}, {self.unroll} steps of {self.batch_size}"
+        return f"{self.network_and_data}, {self.steps} steps of {self.batch_size}"
 
     @property
     def network_and_data(self) -> str:

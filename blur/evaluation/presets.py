@@ -21,7 +21,7 @@ def _plan(
     resolution: tuple[int, ...] = (10,),
     hidden: tuple[int, ...] = (64,),
     depth: tuple[int, ...] = (1,),
-    unroll: tuple[int, ...] = (10,),
+    steps: tuple[int, ...] = (10,),
     batch_size: tuple[int, ...] = (128,),
 ) -> EvaluationPlan:
     """Baselines are of the learners' width: whether one rule beats another is asked of equal networks."""
@@ -30,7 +30,7 @@ def _plan(
         resolutions=resolution,
         hidden=hidden,
         depths=depth,
-        unrolls=unroll,
+        steps=steps,
         batch_sizes=batch_size,
         baseline_sizes=("width",),
     )
@@ -40,11 +40,11 @@ PRESETS: dict[str, Preset] = {
     "mnist": Preset("MNIST at 10×10 and 28×28", (_plan(resolution=(10, 28)),)),
     "depth": Preset("MNIST 10×10 with 1, 2, 4, 5 and 10 hidden layers", (_plan(depth=(1, 2, 4, 5, 10)),)),
     "horizon": Preset(
-        "MNIST 10×10, 10, 50 and 200 steps, 1 and 4 hidden layers", (_plan(depth=(1, 4), unroll=(10, 50, 200)),)
+        "MNIST 10×10, 10, 50 and 200 steps, 1 and 4 hidden layers", (_plan(depth=(1, 4), steps=(10, 50, 200)),)
     ),
     "transfer": Preset(
         "Fashion-MNIST 28×28, 10 and 50 steps, and digits",
-        (_plan("fashion_mnist", resolution=(28,), unroll=(10, 50)), _plan("digits", resolution=())),
+        (_plan("fashion_mnist", resolution=(28,), steps=(10, 50)), _plan("digits", resolution=())),
     ),
     "batch": Preset("MNIST 10×10, batches of 16, 128 and 512", (_plan(batch_size=(16, 128, 512)),)),
     "width": Preset("MNIST 10×10, hidden layers of 32, 64, 128 and 512", (_plan(hidden=(32, 64, 128, 512)),)),
@@ -58,8 +58,8 @@ PRESETS: dict[str, Preset] = {
             _plan(resolution=(10, 28)),
             _plan("fashion_mnist", resolution=(28,)),
             _plan(depth=(2, 4, 5, 10)),
-            _plan(depth=(1, 4), unroll=(50, 200)),
-            _plan(resolution=(28,), unroll=(50,)),
+            _plan(depth=(1, 4), steps=(50, 200)),
+            _plan(resolution=(28,), steps=(50,)),
             _plan(batch_size=(16, 512)),
             _plan(hidden=(32, 128, 512)),
         ),

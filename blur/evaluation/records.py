@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from blur.core.rule import StatisticsRule
 from blur.evaluation.cost import StepCost
 from blur.evaluation.curves import Curves
 from blur.evaluation.plan import Condition
 from blur.evaluation.statistics import bootstrap_interval
 from blur.evaluation.tuning import Metric, Tuned, finite_or_none
-from blur.network.batch_norm import StatisticsRule
 
 Ends = tuple[float | None, float | None]
 Verdict = Literal["better", "worse", "equal"]
@@ -31,7 +31,7 @@ class Record:
     Attributes:
       learner: its name; that of a baseline starts with its optimiser, with `+bn` for batch normalisation.
       kind: `learner`, or `baseline`.
-      task, resolution, hidden, unroll, batch: the condition; the resolution is None where it is the task's own.
+      task, resolution, hidden, steps, batch: the condition; the resolution is None where it is the task's own.
       network: widths of this learner's own hidden layers, wider than `hidden` in baselines of equal synapse count.
       statistics: what normalised the predictions.
       episodes, seed: the same test episodes for all learners.
@@ -59,7 +59,7 @@ class Record:
     resolution: int | None
     hidden: tuple[int, ...]
     network: tuple[int, ...]
-    unroll: int
+    steps: int
     batch: int
     statistics: StatisticsRule
     episodes: int
@@ -86,7 +86,7 @@ class Record:
     @property
     def condition(self) -> Condition:
         """What the records of one comparison have in common."""
-        return Condition(self.task, self.resolution, self.hidden, self.unroll, self.batch)
+        return Condition(self.task, self.resolution, self.hidden, self.steps, self.batch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +128,7 @@ def make_record(
         task=condition.task,
         resolution=condition.resolution,
         hidden=condition.hidden,
-        unroll=condition.unroll,
+        steps=condition.steps,
         batch=condition.batch_size,
         network=scored.network,
         statistics=statistics,

@@ -159,6 +159,8 @@ def _look_up(name: Any, known: Known, path: str) -> Any:
 
 def _build(cls: type, fields: dict, known: Known, path: str) -> Any:
     """An instance of a dataclass from its fields' configurations."""
+    renamed = getattr(cls, "RENAMED_FIELDS", {})
+    fields = {renamed.get(name, name): item for name, item in fields.items()}
     expected = {field.name: field for field in _init_fields(cls)}
     if unknown := sorted(set(fields) - set(expected)):
         raise ValueError(f"{path} ({cls.__name__}) has the unknown field {short(unknown[0])}; known: {list(expected)}")

@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from blur.core.episode import make_batch
+from blur.core.episode import batch_spec, make_batch
 from blur.core.genome import flatten_tensors
 from blur.core.rule import Genome, UpdateRule
 from blur.files.config import Known, from_config, to_config
 from blur.files.tensors import GenomeFileError, read_tensor_file, restore_tensors, write_tensor_file
 from blur.rules import RULES
 from blur.support.errors import one_line, short
+from blur.support.renamed import tell_new_name
 
 SUFFIX = ".safetensors"
 
@@ -56,13 +57,19 @@ class GenomeFile:
     card: Mapping[str, Any]
 
     @property
-    def horizon(self) -> int | None:
-        """The longest unroll of its meta-training, if the card says so."""
+    def steps(self) -> int | None:
+        """The longest life of its meta-training, in inner steps; None if the card does not say it."""
         data = self.card.get("data")
         settings = data.get("settings") if isinstance(data, Mapping) else None
         settings = settings if isinstance(settings, list) else []
-        unrolls = [setting.get("unroll") for setting in settings if isinstance(setting, Mapping)]
-        return max((unroll for unroll in unrolls if isinstance(unroll, int) and unroll > 0), default=None)
+        lives = [setting.get("steps", setting.get("unroll")) for setting in settings if isinstance(setting, Mapping)]
+        return max((steps for steps in lives if isinstance(steps, int) and steps > 0), default=None)
+
+    @property
+    def horizon(self) -> int | None:
+        """The old name of `steps`."""
+        tell_new_name("GenomeFile.horizon", "GenomeFile.steps")
+        return self.steps
 
 
 def save_genome(path: str | Path, rule: UpdateRule, genome: Genome, *, known: Known | None = None, **card: Any) -> Path:
@@ -206,9 +213,9 @@ def _checked_spec(rule: UpdateRule, source: str | Path) -> PyTree:
 
 def _step_and_predict(rule: UpdateRule, genome: Genome) -> jax.Array:
     """Predictions after one inner step on a small batch, of the widths that the rule is made for if it names them."""
-    widths = getattr(rule, "inputs", 5), getattr(rule, "outputs", 3)
+    widths = rule.inputs or 5, rule.outputs or 3
     batch = make_batch(*(jnp.ones((4, width)) for width in widths))
-    state = rule.step(genome, rule.init_state(genome, jax.random.key(0), batch), batch)
+    state = rule.step(genome, rule.init_state(genome, jax.random.key(0), batch_spec(batch, 1)), batch)
     return rule.predict(genome, state, batch.inputs)
 
 

@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from blur.core.episode import Batch, Episode, Split, batch_spec
-from blur.core.inner_loop import train_on, unroll
+from blur.core.episode import Episode, Split, episode_spec
+from blur.core.inner_loop import train_on
 from blur.core.rule import Genome, UpdateRule
-from blur.rules.in_context.linear_attention import LinearAttention
-from blur.rules.in_context.tokens import present
-from blur.rules.in_context.transformer import Transformer
 from blur.tasks.task import Task
 
 KEY = jax.random.key(0)
@@ -37,7 +33,7 @@ def draw_tasks(
     """`count` episodes, stacked along a leading axis, of `context` pairs and `layers` inner steps."""
 
     def draw(key: Key[Array, ""]) -> Episode:
-        return task.sample(key, unroll=layers, batch_size=context, split=split)
+        return task.sample(key, steps=layers, batch_size=context, split=split)
 
     return jax.vmap(draw)(jax.random.split(key, count))
 
@@ -65,55 +61,15 @@ def sensitivities(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[Arr
 
 @functools.partial(jax.jit, static_argnames="rule")
 def losses_by_layer(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[Array, "tasks layers"]:
-    """Loss on every task after each inner step; of a `Transformer`, a step of which is all layers, after each layer."""
+    """Loss on every task after each inner step, or after each layer where one step is all layers."""
 
     def curve(episode: Episode) -> Array:
         x, y = episode.query.inputs, episode.query.targets
-        if isinstance(rule, Transformer):
-            outputs = rule.predict_by_layer(genome, train_on(rule, genome, KEY, episode), x)
-            return jnp.mean(jnp.sum((outputs - y) ** 2, axis=-1), axis=-1) / 2
-
-        def loss(state: object) -> Array:
-            return jnp.mean(jnp.sum((rule.predict(genome, state, x) - y) ** 2, axis=-1)) / 2
-
-        state = rule.init_state(genome, KEY, batch_spec(episode))
-        return unroll(rule, genome, state, episode.support, episode.steps, observe=loss)[1]
+        state = rule.init_state(genome, KEY, episode_spec(episode))
+        outputs = rule.predict_by_step(genome, state, episode.support, x, episode.steps)
+        return jnp.mean(jnp.sum((outputs - y) ** 2, axis=-1), axis=-1) / 2
 
     return jax.vmap(curve)(tasks)
-
-
-@functools.partial(jax.jit, static_argnames="rule")
-def spectra_by_layer(
-    rule: LinearAttention, genome: Genome, tasks: Episode
-) -> Float[Array, "tasks layers_and_end inputs"]:
-    """Eigenvalues, ascending, of H = Σ_i w_i x_i x_iᵀ / Σ w of the context before each layer and after the last.
-
-    Raises:
-      TypeError: the rule is no `LinearAttention`.
-    """
-    _check_rule(rule, LinearAttention)
-
-    def spectrum(context: Array, weight: Array) -> Array:
-        x = context[:, : rule.inputs]
-        return jnp.linalg.eigvalsh((weight[:, None] * x).T @ x)
-
-    def spectra(episode: Episode) -> Array:
-        support = cast(Batch, episode.support)
-        start = rule.init_state(genome, KEY, batch_spec(episode))
-        state, before = unroll(
-            rule, genome, start, support, episode.steps, observe=lambda state: spectrum(state.context, state.weight)
-        )
-        tokens = jnp.concatenate(present(support.weight, support.inputs, support.targets), axis=-1)
-        after = spectrum(tokens @ rule.fast_weights(genome, state), state.weight)
-        return jnp.concatenate([before, after[None]])
-
-    return jax.vmap(spectra)(tasks)
-
-
-def _check_rule(rule: UpdateRule, expected: type[UpdateRule]) -> None:
-    """Raises TypeError unless the rule is of this kind."""
-    if not isinstance(rule, expected):
-        raise TypeError(f"the rule is a {type(rule).__name__}; expected a {expected.__name__}")
 
 
 def half_squared_errors(outputs: Float[Array, "tasks queries outputs"], tasks: Episode) -> Float[Array, "tasks"]:
@@ -143,20 +99,3 @@ def losses_of(
         for name, (rule, genome) in learners.items():
             losses[name].append(np.asarray(half_squared_errors(predictions(rule, genome, tasks), tasks)))
     return {name: np.concatenate(parts) for name, parts in losses.items()}
-
-
-@functools.partial(jax.jit, static_argnames="rule")
-def copy_sensitivities(rule: Transformer, genome: Genome, tasks: Episode) -> Float[Array, "tokens tokens"]:
-    """Mean over tasks of ‖∂t_k/∂e_j‖: context token k after the first layer, token j before it, Frobenius norm.
-
-    Raises:
-      TypeError: the rule is no `Transformer`.
-    """
-    _check_rule(rule, Transformer)
-
-    def sizes(episode: Episode) -> Array:
-        tokens, weight = rule.sequence(cast(Batch, episode.support))
-        slopes = jax.jacrev(lambda e: rule.through(genome, e, weight)[1])(tokens)  # [k, width, j, width]
-        return jnp.sqrt(jnp.sum(slopes**2, axis=(1, 3)))
-
-    return jnp.mean(jax.lax.map(sizes, tasks), axis=0)

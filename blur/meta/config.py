@@ -4,13 +4,13 @@ import dataclasses
 import difflib
 from typing import NamedTuple, get_args
 
+from blur.core.rule import Storage
 from blur.meta.objective import NanPolicy, Objective
 from blur.meta.outer.base import Outer
 from blur.meta.outer.evolution import TRUNCATED, EvolutionOuter, Strategy, strategies
 from blur.meta.outer.gradient import GradientOuter
 from blur.meta.outer.optimiser import OPTIMISERS, Optimiser
 from blur.meta.outer.truncated import TruncatedOuter
-from blur.meta.population import Storage
 from blur.support.errors import check_choice
 from blur.support.mapping import Mapping
 
@@ -36,7 +36,7 @@ class MetaTraining:
       clip: largest global norm of a meta-gradient.
       population: members per generation of an evolution strategy.
       std: initial standard deviation of a population; by default 0.1, or 0.03 where the strategy never adapts it.
-      truncation: inner steps per meta-step of PersistentES and NoiseReuseES; it divides the unroll.
+      truncation: inner steps per meta-step of PersistentES and NoiseReuseES; it divides the steps of a life.
       nan_policy: what a diverged episode counts: the worst finite loss (penalise), nothing (skip), or the end (raise).
       remat: recompute inner steps in the backward pass: less memory and, on CPUs, less time.
       mapping: how episodes, populations and candidates are mapped: at once (vmap), in a loop (map), or as the device

@@ -24,7 +24,7 @@ def _describe(setting: Setting, known: Known) -> dict[str, Any]:
             **getattr(task, "provenance", {}),
             **{name: getattr(task, name) for name in ("name", "kind", "inputs", "outputs")},
         },
-        "unroll": setting.unroll,
+        "steps": setting.steps,
         "batch_size": setting.batch_size,
         "weight": setting.weight,
     }

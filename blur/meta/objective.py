@@ -14,8 +14,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from blur.core.episode import Batch, Episode, Split
 from blur.core.inner_loop import episode_loss
 from blur.core.losses import FOR_CLASSES, LOSSES, NOT_DIFFERENTIABLE, Loss, accuracy
-from blur.core.rule import Genome
-from blur.meta.population import Storage, members_at_once, with_storage
+from blur.core.rule import Genome, Storage
+from blur.meta.population import over_members
 from blur.meta.setting import Setting
 from blur.parallel.devices import gathered, share, summed
 from blur.support.mapping import Mapping, at_once, mapped
@@ -219,8 +219,8 @@ def population_scores(
     split: Split = "train",
 ) -> Score:
     """Scores `[population, episodes]` of the genomes stacked in `population`, all on the same episodes."""
-    rule = with_storage(objective.storage, setting)
-    stored = dataclasses.replace(setting, rule=rule)
+    form = setting.rule.for_population(setting.spec, objective.storage)
+    stored = dataclasses.replace(setting, rule=form.rule)
 
     def one(key: Key[Array, ""]) -> Score:
         episode_key, learner_key = jax.random.split(key)
@@ -229,7 +229,7 @@ def population_scores(
         def member(genome: Genome) -> Score:
             return play(objective, stored, genome, learner_key, episode)[1]
 
-        return mapped(member, objective.mapping, batch_size=members_at_once(rule))(population)
+        return over_members(member, objective.mapping, form)(population)
 
     keys = share(jax.random.split(key, objective.episodes), "episodes")
     return jax.tree.map(jnp.transpose, gathered(mapped(one, objective.mapping)(keys), "episodes"))

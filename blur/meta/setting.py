@@ -8,16 +8,18 @@ from collections.abc import Sequence
 import jax
 from jaxtyping import Array, Key
 
-from blur.core.episode import Episode, Split
+from blur.core.episode import Episode, Spec, Split, make_spec
 from blur.core.genome import check_same_genome, genome_shapes
 from blur.core.inner_loop import check_life
 from blur.core.rule import UpdateRule
+from blur.support.renamed import renamed_fields
 from blur.tasks.task import Task
 
 MOST_NUMBERS = 2**25
 """The largest support that is laid out as arrays, in numbers of its inputs: 128 MiB."""
 
 
+@renamed_fields(unroll="steps")
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Setting:
@@ -26,37 +28,42 @@ class Setting:
     Attributes:
       rule: what learns.
       task: where its episodes come from.
-      unroll: inner steps per episode.
+      steps: inner steps per episode.
       batch_size: examples per inner step, and in the query.
       weight: how often this setting is drawn, relative to the others of a mixture.
 
     Raises:
-      ValueError: `unroll`, `batch_size` or `weight` is not positive, or the rule has no room for so many steps.
+      ValueError: `steps`, `batch_size` or `weight` is not positive, or the rule has no room for so many steps.
     """
 
     rule: UpdateRule = dataclasses.field(metadata={"static": True})
     task: Task
-    unroll: int = dataclasses.field(default=10, metadata={"static": True})
+    steps: int = dataclasses.field(default=10, metadata={"static": True})
     batch_size: int = dataclasses.field(default=128, metadata={"static": True})
     weight: float = dataclasses.field(default=1.0, metadata={"static": True})
 
     def __post_init__(self) -> None:
-        for name in ("unroll", "batch_size", "weight"):
+        for name in ("steps", "batch_size", "weight"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} of a setting is {getattr(self, name)}; expected a positive number")
         if isinstance(self.rule, UpdateRule):
-            check_life(self.rule, self.unroll, f"unroll is {self.unroll}")
+            check_life(self.rule, self.steps, f"steps is {self.steps}")
+
+    @property
+    def spec(self) -> Spec:
+        """What a learner's state has to be made for, as far as the widths say it."""
+        return make_spec(self.task.inputs, self.task.outputs, self.batch_size, self.steps)
 
     def sample(self, key: Key[Array, ""], split: Split = "train") -> Episode:
         """A random episode of the task with this setting's sizes; a long support is a stream, if the task has any."""
-        if self.unroll * self.batch_size * self.task.inputs > MOST_NUMBERS:
+        if self.steps * self.batch_size * self.task.inputs > MOST_NUMBERS:
             return self.stream(key, split)
-        return self.task.sample(key, unroll=self.unroll, batch_size=self.batch_size, split=split)
+        return self.task.sample(key, steps=self.steps, batch_size=self.batch_size, split=split)
 
     def stream(self, key: Key[Array, ""], split: Split = "train") -> Episode:
         """The same with a support that is a stream, if the task has any."""
         draw = getattr(self.task, "stream", self.task.sample)
-        return draw(key, unroll=self.unroll, batch_size=self.batch_size, split=split)
+        return draw(key, steps=self.steps, batch_size=self.batch_size, split=split)
 
 
 def check_settings(settings: Sequence[Setting]) -> None:

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from blur.core.episode import Spec, make_spec
 from blur.core.rule import UpdateRule
 from blur.files.config import Known
 from blur.files.genomes import SUFFIX, genome_spec, library_versions, restore_rule, rule_config
 from blur.files.tensors import MAX_FILE_BYTES, GenomeFileError, read_tensor_file, restore_tensors, write_tensor_file
-from blur.models.fit import Model, Standardisation, state_spec
+from blur.models.fit import Model, Standardisation
 from blur.support.errors import one_line, short
 
 
@@ -34,6 +35,7 @@ def save_model(path: str | Path, model: Model, *, known: Known | None = None) ->
         "outputs": model.outputs,
         "labels": None if model.labels is None else list(model.labels),
         "batch_size": model.batch_size,
+        "steps": model.steps,
         "versions": library_versions(),
     }
     tree = {"genome": model.genome, "state": model.state, "inputs": _statistics_tree(model.inputs)}
@@ -55,14 +57,14 @@ def load_model(path: str | Path, *, rule: UpdateRule | None = None, known: Known
       GenomeFileError: the file cannot be used; a `ValueError`.
     """
     header, tensors = read_tensor_file(path, "model")
-    shape, outputs, batch_size = _checked_sizes(header, path)
+    shape, outputs, batch_size, steps = _checked_sizes(header, path)
     labels = _checked_labels(header.get("labels"), outputs, path)
     rule = rule or restore_rule(header.get("rule"), known, path)
-    spec = _model_spec(rule, math.prod(shape), outputs, batch_size, labels is None, path)
+    spec = _model_spec(rule, make_spec(math.prod(shape), outputs, batch_size, steps), labels is None, path)
     tree = restore_tensors(spec, tensors, path)
     inputs = _restore_statistics(tree["inputs"], path)
     targets = _restore_statistics(tree["targets"], path) if labels is None else None
-    return Model(rule, tree["genome"], tree["state"], shape, inputs, labels, targets, batch_size)
+    return Model(rule, tree["genome"], tree["state"], shape, inputs, labels, targets, batch_size, steps)
 
 
 def _statistics_tree(statistics: Standardisation) -> dict[str, np.ndarray]:
@@ -76,17 +78,16 @@ def _restore_statistics(tree: dict[str, Any], path: str | Path) -> Standardisati
     return Standardisation(mean, std)
 
 
-def _checked_sizes(header: dict[str, Any], path: str | Path) -> tuple[tuple[int, ...], int, int]:
-    """The shape of one input, the number of outputs and the batch size: positive, not absurd."""
-    shape: Any = header.get("shape")
-    others: list[Any] = [header.get("outputs"), header.get("batch_size")]
-    if not isinstance(shape, list) or not shape or not all(type(size) is int and size > 0 for size in shape + others):
-        raise GenomeFileError(
-            f"{path} has shape {short(shape)}, outputs and batch_size {short(others)}; expected positive integers"
-        )
-    if max(math.prod(shape), *others) > MAX_FILE_BYTES:
-        raise GenomeFileError(f"{path} has shape {short(shape)}, outputs and batch_size {short(others)}: too large")
-    return tuple(shape), others[0], others[1]
+def _checked_sizes(header: dict[str, Any], path: str | Path) -> tuple[tuple[int, ...], int, int, int | None]:
+    """The shape of one input, the number of outputs, the batch size and the steps: positive, not absurd."""
+    shape, steps = header.get("shape"), header.get("steps")
+    counts: list[Any] = [header.get("outputs"), header.get("batch_size"), 1 if steps is None else steps]
+    given = f"shape {short(shape)}, outputs, batch_size and steps {short([*counts[:2], steps])}"
+    if not isinstance(shape, list) or not shape or not all(type(size) is int and size > 0 for size in shape + counts):
+        raise GenomeFileError(f"{path} has {given}; expected positive integers")
+    if max(math.prod(shape), *counts) > MAX_FILE_BYTES:
+        raise GenomeFileError(f"{path} has {given}: too large")
+    return tuple(shape), counts[0], counts[1], steps
 
 
 def _checked_labels(labels: Any, outputs: int, path: str | Path) -> tuple[Any, ...] | None:
@@ -98,18 +99,15 @@ def _checked_labels(labels: Any, outputs: int, path: str | Path) -> tuple[Any, .
     return tuple(labels)
 
 
-def _model_spec(
-    rule: UpdateRule, features: int, outputs: int, batch_size: int, regression: bool, path: str | Path
-) -> PyTree:
+def _model_spec(rule: UpdateRule, batch: Spec, regression: bool, path: str | Path) -> PyTree:
     """Shapes and dtypes of everything in the file; nothing is computed."""
     try:
         genome = genome_spec(rule)["genome"]
-        batch = state_spec(features, outputs, batch_size)
         state = jax.eval_shape(lambda genome, key: rule.init_state(genome, key, batch), genome, jax.random.key(0))
     except Exception as error:  # a rule rebuilt from hostile values
         raise GenomeFileError(f"{path}: the rule makes no state: {one_line(error)}") from error
-    spec = {"genome": genome, "state": state, "inputs": _statistics_spec(features)}
-    return {**spec, "targets": _statistics_spec(outputs)} if regression else spec
+    spec = {"genome": genome, "state": state, "inputs": _statistics_spec(batch.inputs.shape[1])}
+    return {**spec, "targets": _statistics_spec(batch.targets.shape[1])} if regression else spec
 
 
 def _statistics_spec(features: int) -> dict[str, jax.ShapeDtypeStruct]:

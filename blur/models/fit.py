@@ -13,10 +13,11 @@ import numpy as np
 from jaxtyping import PyTree
 from numpy.typing import ArrayLike, NDArray
 
-from blur.core.episode import Batch, make_batch
+from blur.core.episode import Batch, make_batch, make_spec
 from blur.core.inner_loop import unroll as run_inner_steps
 from blur.core.rule import Genome, UpdateRule
 from blur.data.arrays import check_lengths, checked_inputs, checked_targets, divisor
+from blur.support.renamed import renamed_arguments
 
 DEFAULT_BATCH = 128
 
@@ -54,6 +55,7 @@ class Model:
       labels: the classes in the order of the outputs; None in regression.
       targets: statistics of the training targets in regression; None in classification.
       batch_size: examples per inner step, which the state's shapes may depend on.
+      steps: inner steps of the training; None in files that do not say it.
     """
 
     rule: UpdateRule
@@ -64,6 +66,7 @@ class Model:
     labels: tuple[Any, ...] | None
     targets: Standardisation | None
     batch_size: int
+    steps: int | None = None
 
     @property
     def features(self) -> int:
@@ -76,13 +79,14 @@ class Model:
         return len(self.labels or ()) if self.targets is None else len(self.targets.mean)
 
 
+@renamed_arguments(unroll="steps")
 def train(
     rule: UpdateRule,
     genome: Genome,
     inputs: ArrayLike,
     labels: ArrayLike,
     *,
-    unroll: int = 50,
+    steps: int = 50,
     batch_size: int | None = None,
     seed: int = 0,
 ) -> Model:
@@ -97,7 +101,7 @@ def train(
       genome: its meta-parameters.
       inputs: `[examples, features]` or images `[examples, height, width, …]`.
       labels: `[examples]` classes, or `[examples]` or `[examples, outputs]` floating-point targets.
-      unroll: inner steps.
+      steps: inner steps.
       batch_size: examples per inner step; by default 128, or all examples where there are fewer.
       seed: decides the initial network and the order of the examples.
 
@@ -113,17 +117,17 @@ def train(
     examples, labels = checked_inputs(inputs, "training data"), checked_targets(labels, "training data")
     check_lengths("training data", examples, labels)
     batch_size = min(DEFAULT_BATCH, len(examples)) if batch_size is None else batch_size
-    if unroll < 1 or not 1 <= batch_size <= len(examples):
+    if steps < 1 or not 1 <= batch_size <= len(examples):
         raise ValueError(
-            f"unroll is {unroll} and batch_size {batch_size}; expected at least 1, and no more than the "
+            f"steps is {steps} and batch_size {batch_size}; expected at least 1, and no more than the "
             f"{len(examples)} examples in a batch"
         )
     input_statistics = _input_statistics(examples)
     targets, classes, target_statistics = _targets(labels)
     flat = input_statistics.apply(examples.reshape(len(examples), -1))
-    state = _learn_all(rule, genome, flat, targets, unroll, batch_size, seed)
+    state = _learn_all(rule, genome, flat, targets, steps, batch_size, seed)
     shape = examples.shape[1:]
-    return Model(rule, genome, state, shape, input_statistics, classes, target_statistics, batch_size)
+    return Model(rule, genome, state, shape, input_statistics, classes, target_statistics, batch_size, steps)
 
 
 def predict(model: Model, inputs: ArrayLike) -> NDArray:
@@ -196,7 +200,7 @@ def _learn_all(
 ) -> PyTree:
     """The state after all inner steps, which run in chunks that fit the device."""
     order = _shuffled_epochs(np.random.default_rng(seed), len(inputs), steps * batch_size).reshape(steps, batch_size)
-    spec = state_spec(inputs.shape[1], targets.shape[1], batch_size)
+    spec = make_spec(inputs.shape[1], targets.shape[1], batch_size, steps)
     state = rule.init_state(genome, jax.random.key(seed), spec)
     chunk = max(1, CHUNK_NUMBERS // (batch_size * inputs.shape[1]))
     for start in range(0, steps, chunk):
@@ -208,12 +212,6 @@ def _learn_all(
             f"training diverged within {steps} inner steps; use fewer, another batch size or another genome"
         )
     return state
-
-
-def state_spec(features: int, outputs: int, batch_size: int) -> Batch:
-    """Shapes of a batch, as `UpdateRule.init_state` wants them."""
-    shapes = [jax.ShapeDtypeStruct((batch_size, width), jnp.float32) for width in (features, outputs)]
-    return jax.eval_shape(make_batch, *shapes)
 
 
 def _shuffled_epochs(generator: np.random.Generator, examples: int, count: int) -> NDArray[np.int64]:

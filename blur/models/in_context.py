@@ -38,7 +38,7 @@ def predict_in_context(
       inputs: of the context, `[pairs, features]`.
       targets: of the context, `[pairs]` or `[pairs, outputs]` floating-point numbers.
       queries: `[queries, features]`.
-      steps: inner steps; of `LinearAttention` its layers, `load_genome(…).horizon` as in meta-training; of
+      steps: inner steps; of `LinearAttention` its layers, `load_genome(…).steps` as in meta-training; of
         `Transformer` 1.
       weight: of the pairs, `[pairs]`, not negative; 1 by default. A pair of weight 0 is as good as not there, whatever
         it holds.
@@ -71,7 +71,7 @@ def _context(
     rule: UpdateRule, inputs: ArrayLike, targets: ArrayLike, weight: ArrayLike | None, dtype: np.dtype
 ) -> Batch:
     """Checked pairs of this type; those of weight 0 hold zeros."""
-    examples, values = _rows(inputs, "inputs", getattr(rule, "inputs", None)), _real_targets(rule, targets)
+    examples, values = _rows(inputs, "inputs", rule.inputs), _real_targets(rule, targets)
     check_lengths("context", examples, values)
     weights = _pair_weights(weight, len(examples))
     shown = weights[:, None] != 0
@@ -93,7 +93,7 @@ def _rows(values: ArrayLike, name: str, width: int | None) -> NDArray:
 
 def _real_targets(rule: UpdateRule, targets: ArrayLike) -> NDArray:
     """Floating-point numbers `[n, outputs]`, not yet checked to be finite; `[n]` is one output."""
-    array, outputs = _unmasked(targets, "targets"), getattr(rule, "outputs", None)
+    array, outputs = _unmasked(targets, "targets"), rule.outputs
     rows = array[:, None] if array.ndim == 1 else array
     if rows.ndim != 2 or 0 in rows.shape or outputs not in (None, rows.shape[1]) or array.dtype.kind != "f":
         raise ValueError(

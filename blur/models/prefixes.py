@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from blur.core.episode import Batch
+from blur.core.episode import Batch, batch_spec
 from blur.core.inner_loop import check_steps, unroll
 from blur.core.rule import Genome, UpdateRule
 
@@ -28,7 +28,7 @@ def predict_prefixes(
     check_steps(steps)
     _check_examples(examples)
     count = examples.weight.shape[0]
-    start = rule.init_state(genome, key, examples)
+    start = rule.init_state(genome, key, batch_spec(examples, steps))
 
     def predict_next(weight: Float[Array, "batch"], inputs: Float[Array, "inputs"]) -> Float[Array, "outputs"]:
         state, _ = unroll(rule, genome, start, examples._replace(weight=weight), steps)

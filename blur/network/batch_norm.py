@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
-from blur.core.inner_loop import KEPT
+from blur.core.inner_loop import SAVED_NAME
 
 EPSILON = 1e-5
 """Added to the variance of a batch."""
-
-
-StatisticsRule = Literal["support", "query"]
-"""What normalises a prediction: statistics of the last support batch, or of the query batch itself."""
 
 
 class Statistics(NamedTuple):
@@ -67,7 +63,7 @@ def normalise_batch(
 
 
 def _normalise_batch_forward(z: Array, weight: Array, gain: Array, shift: Array) -> tuple[Any, Any]:
-    statistics = Statistics(*(checkpoint_name(each, KEPT) for each in batch_statistics(z, weight)))
+    statistics = Statistics(*(checkpoint_name(each, SAVED_NAME) for each in batch_statistics(z, weight)))
     return (normalise(z, statistics, gain, shift), statistics), (z, statistics, weight, gain)
 
 

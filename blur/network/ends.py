@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from blur.core.episode import Batch
+from blur.core.episode import Batch, Spec
 from blur.core.losses import LOSSES
 from blur.core.phases import Phase
 from blur.core.rule import Genome
@@ -30,7 +30,7 @@ class PresentInput(Phase):
 
     persistent_states: int | None = None
 
-    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Spec | Batch) -> State:
         """Adds `neurons`, all zero, if they persist."""
         if self.persistent_states is None:
             return state

@@ -7,11 +7,11 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from blur.core.episode import Batch
-from blur.core.rule import Genome
+from blur.core.episode import Batch, Spec
+from blur.core.rule import Genome, StatisticsRule
 from blur.core.state import State
 from blur.network.activations import Activation, find_activation
-from blur.network.batch_norm import Statistics, StatisticsRule
+from blur.network.batch_norm import Statistics
 from blur.network.mixing import Layer, cross
 from blur.network.sweep import Sweep
 from blur.network.synapses import Synapse
@@ -32,7 +32,7 @@ class Forward(Sweep):
     last_activation: str | Activation = "tanh"
     statistics: StatisticsRule = "support"
 
-    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Spec | Batch) -> State:
         """Adds `statistics` of the hidden layers (mean 0, variance 1 before the first batch)."""
         if not self._keeps_statistics:
             return state

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
-from blur.core.inner_loop import KEPT
+from blur.core.inner_loop import SAVED_NAME
 from blur.network.weights.dual import DualWeights
 from blur.network.weights.flat import FlatWeights, by_state
 
@@ -96,7 +96,7 @@ def cross(
         if len(layer) != 1:
             raise ValueError(f"the input carries {len(layer)} states, but its synapses are stored for one")
         arriving = by_state(weights.heard_by(layer[0]), weights.shape[0])
-        return transform[0][:, None, None] * checkpoint_name(arriving, KEPT)
+        return transform[0][:, None, None] * checkpoint_name(arriving, SAVED_NAME)
     if layer.shape[0] == 1:
         alike = jnp.broadcast_to(layer, (weights.shape[0], *layer.shape[1:]))
         return transform[0][:, None, None] * _product("cbi,cio->cbo", alike, weights)
@@ -147,4 +147,4 @@ def moments(
 
 def _product(subscripts: str, layer: Array, weights: Array) -> Array:
     """A matrix product that the backward pass of a gradient finds stored: all else is cheaper to compute again."""
-    return checkpoint_name(jnp.einsum(subscripts, layer, weights), KEPT)
+    return checkpoint_name(jnp.einsum(subscripts, layer, weights), SAVED_NAME)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from blur.core.episode import Batch
+from blur.core.episode import Batch, Spec
 from blur.core.phases import Phase
 from blur.core.rule import Genome
 from blur.core.state import State
@@ -86,7 +86,7 @@ class DenseSynapses(Phase):
             return genome
         return genome | {"backward_scale": jnp.full((), 0.1), "backward_mix": jnp.eye(self.states)}
 
-    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Spec | Batch) -> State:
         """Adds `synapses`."""
         sizes = (spec.inputs.shape[-1], *self.hidden, spec.targets.shape[-1])
         keys = jax.random.split(key, len(sizes) - 1)
@@ -101,7 +101,7 @@ class DenseSynapses(Phase):
         return state
 
     def _draw(
-        self, genome: Genome, key: Array, shape: tuple[int, int], index: int, *, last: bool, spec: Batch
+        self, genome: Genome, key: Array, shape: tuple[int, int], index: int, *, last: bool, spec: Spec | Batch
     ) -> Synapse:
         (sources, targets), (batch, _), dtype = shape, spec.inputs.shape, spec.inputs.dtype
         forward_key, bias_key, backward_key = jax.random.split(key, 3)

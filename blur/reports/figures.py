@@ -49,7 +49,7 @@ def draw_curves(axes: Axes, records: Sequence[Record]) -> None:
         axes.fill_between(steps, low, high, color=colour, alpha=opacity, linewidth=0)
     if records[0].metric == "loss":
         axes.set_yscale("log")
-    axes.set_xlim(1 if records[0].unroll > 1 else 0, records[0].unroll)
+    axes.set_xlim(1 if records[0].steps > 1 else 0, records[0].steps)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     tidy(axes)
 
@@ -81,7 +81,7 @@ def _label_ends(axes: Axes, records: Sequence[Record]) -> None:
     """Writes each learner's name and final score beside the end of its curve, without overlap."""
     labelled = [pair for pair in zip(records, colours(records), strict=True) if pair[0].curve_mean[-1] is not None]
     to_axes = axes.transData + axes.transAxes.inverted()
-    ends = [to_axes.transform((record.unroll, _floats(record.curve_mean)[-1]))[1] for record, _ in labelled]
+    ends = [to_axes.transform((record.steps, _floats(record.curve_mean)[-1]))[1] for record, _ in labelled]
     for (record, colour), end, place in zip(labelled, ends, spread(ends, 0.05), strict=True):
         axes.annotate(
             literal(f"{record.learner}  {record.curve_mean[-1]:.3f}"),
@@ -117,7 +117,7 @@ def _points(records: Sequence[Record]) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.12, y=0.08)
     tidy(axes, grid="x")
-    _titles(axes, f"{_metric_title(records[0])} after {records[0].unroll} steps", str(records[0].condition))
+    _titles(axes, f"{_metric_title(records[0])} after {records[0].steps} steps", str(records[0].condition))
     return figure
 
 

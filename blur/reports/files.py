@@ -89,7 +89,7 @@ def condition_slug(record: Record) -> str:
     """The condition as a part of a file's name."""
     size = "" if record.resolution is None else f"_{record.resolution}px"
     task = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in Path(record.task).stem)
-    return f"{task}{size}_h{'-'.join(map(str, record.hidden))}_t{record.unroll}_b{record.batch}"
+    return f"{task}{size}_h{'-'.join(map(str, record.hidden))}_t{record.steps}_b{record.batch}"
 
 
 def print_results(records: Sequence[Record], console: Console | None = None) -> None:

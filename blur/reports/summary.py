@@ -22,7 +22,7 @@ def summary_rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
     return [
         (
             printable(record.condition.network_and_data) + f", batch {record.batch}" * (sizes > 1),
-            str(record.unroll),
+            str(record.steps),
             printable(record.learner),
             mean_score(record),
             f"{record.best_baseline} {means[record.condition, record.best_baseline]}",

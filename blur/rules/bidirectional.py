@@ -6,16 +6,18 @@ import dataclasses
 from functools import cached_property
 from typing import Any, Literal, get_args
 
+from blur.core.episode import Batch, Spec
 from blur.core.phases import Chain, ChainRule, chain
+from blur.core.rule import PopulationForm, StatisticsRule, Storage
 from blur.network.activations import ACTIVATIONS
 from blur.network.amendments import Decay
 from blur.network.backward import Backward
-from blur.network.batch_norm import StatisticsRule
 from blur.network.ends import Feedback, PresentInput, Readout
 from blur.network.forward import Forward
 from blur.network.hebbian import ApplyChange, Hebbian
 from blur.network.layerwise import PerLayer, check_per_layer
 from blur.network.synapses import DenseSynapses, check_widths
+from blur.network.weights.dual import DUAL_AT_ONCE, dual_is_faster
 from blur.support.errors import check_choice
 
 Normalise = Literal["none", "forward", "both"]
@@ -94,10 +96,24 @@ class Bidirectional(ChainRule):
         if self.dual_steps is not None and self.dual_steps < 1:
             raise ValueError(f"dual_steps is {self.dual_steps}; expected at least 1, or None for the dense form")
 
+    steps_field = "dual_steps"
+
     @property
-    def longest_life(self) -> int | None:
-        """See `UpdateRule.longest_life`."""
+    def max_steps(self) -> int | None:
+        """See `UpdateRule.max_steps`."""
         return self.dual_steps
+
+    def for_population(self, spec: Spec | Batch, storage: Storage) -> PopulationForm:
+        """Dual form where `storage` asks for it, or where it should be faster; members in dual form share products."""
+        rule = self
+        if storage != "dense" and spec.steps is not None and (storage == "dual" or self.dual_is_faster(spec)):
+            rule = dataclasses.replace(self, dual_steps=spec.steps)
+        return PopulationForm(rule, None if rule.dual_steps is None else DUAL_AT_ONCE)
+
+    def dual_is_faster(self, spec: Spec | Batch) -> bool:
+        """Whether the dual form of the input's synapses needs so few operations that it should take less time."""
+        (batch, inputs), outputs = spec.inputs.shape, (*self.hidden, spec.targets.shape[-1])[0]
+        return dual_is_faster(inputs=inputs, outputs=outputs, states=self.states, batch=batch, steps=spec.steps or 0)
 
     @cached_property
     def chain(self) -> Chain:

@@ -6,18 +6,19 @@ import dataclasses
 import inspect
 import itertools
 import math
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from blur.core.episode import Batch
+from blur.core.episode import Batch, Spec
 from blur.core.losses import LOSSES, NOT_DIFFERENTIABLE
-from blur.core.rule import Genome, UpdateRule
+from blur.core.rule import Genome, StatisticsRule, UpdateRule
 from blur.core.state import State
 from blur.network.activations import ACTIVATIONS
-from blur.network.batch_norm import Statistics, StatisticsRule, batch_statistics, normalise
+from blur.network.batch_norm import Statistics, batch_statistics, normalise
 
 OPTIMIZERS = (
     *("sgd", "momentum", "adam", "adamw", "nadam", "nadamw", "amsgrad", "adabelief", "adamax", "adamaxw"),
@@ -54,7 +55,8 @@ class OptaxMLP(UpdateRule):
       batch_norm: normalise the pre-activations of hidden layers over the batch (Ioffe & Szegedy 2015).
       statistics: what normalises a prediction: the statistics of the last support batch, as its step saw them, or the
         query batch's own.
-      decay_steps: the rate of inner step t is learning_rate · max(0, 1 − decay · t / decay_steps); None: constant.
+      decay_steps: T of the rate learning_rate · max(0, 1 − decay · t / T) in inner step t; `life` for the length of the
+        life, whatever it is; None for a constant rate.
       loss: what is minimised on each support batch, a differentiable one of `LOSSES`.
 
     Raises:
@@ -66,7 +68,7 @@ class OptaxMLP(UpdateRule):
     activation: str = "relu"
     batch_norm: bool = False
     statistics: StatisticsRule = "support"
-    decay_steps: int | None = None
+    decay_steps: int | Literal["life"] | None = None
     loss: str = "cross_entropy"
 
     def __post_init__(self) -> None:
@@ -76,8 +78,10 @@ class OptaxMLP(UpdateRule):
         _check_name("loss", self.loss, tuple(name for name in LOSSES if name not in NOT_DIFFERENTIABLE))
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden is {self.hidden}; expected widths of at least 1")
-        if self.decay_steps is not None and self.decay_steps < 1:
-            raise ValueError(f"decay_steps is {self.decay_steps}; expected at least 1, or None for a constant rate")
+        if isinstance(self.decay_steps, int) and self.decay_steps < 1:
+            raise ValueError(
+                f"decay_steps is {self.decay_steps}; expected at least 1, 'life', or None for a constant rate"
+            )
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """Customary: rate 0.1 (SGD, momentum) or 1e-3, momentum 0.9, output scale 1, bias scale 0, decay 1."""
@@ -92,18 +96,26 @@ class OptaxMLP(UpdateRule):
             genome["decay"] = jnp.asarray(1.0)
         return genome
 
-    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> State:
-        """Fields: `synapses` (a tuple of layers), `optimizer`, `statistics` (per hidden layer), `step`, `key`."""
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Spec | Batch) -> State:
+        """Fields: `synapses` (a tuple of layers), `optimizer`, `statistics` (per hidden layer), `step`, `key`.
+
+        With `decay_steps="life"` also `life`, the number of inner steps.
+
+        Raises:
+          ValueError: the rate decays over the life, but the spec does not say how long that is.
+        """
         key, init_key = jax.random.split(key)
         widths = (spec.inputs.shape[-1], *self.hidden, spec.targets.shape[-1])
         synapses = self._init_synapses(init_key, widths, spec.inputs.dtype, genome)
         normalised = self.hidden if self.batch_norm else ()
         ones = [jnp.ones(width, spec.inputs.dtype) for width in normalised]
+        step = jnp.zeros((), jnp.int32)
         return State(
+            **({"life": _length(spec)} if self.decay_steps == "life" else {}),
             synapses=synapses,
-            optimizer=self._optimizer(genome, jnp.zeros((), jnp.int32)).init(synapses),
+            optimizer=self._optimizer(genome, step, 1).init(synapses),
             statistics=tuple(Statistics(jnp.zeros_like(one), one) for one in ones),
-            step=jnp.zeros((), jnp.int32),
+            step=step,
             key=key,
         )
 
@@ -115,7 +127,7 @@ class OptaxMLP(UpdateRule):
             return LOSSES[self.loss](outputs, batch.targets, batch.weight), statistics
 
         gradient, statistics = jax.grad(batch_loss, has_aux=True)(state.synapses)
-        optimizer = self._optimizer(genome, state.step)
+        optimizer = self._optimizer(genome, state.step, state.life if self.decay_steps == "life" else self.decay_steps)
         updates, memory = optimizer.update(gradient, state.optimizer, state.synapses)
         return state.replace(
             synapses=optax.apply_updates(state.synapses, updates),
@@ -177,15 +189,27 @@ class OptaxMLP(UpdateRule):
             x = ACTIVATIONS[self.activation](x)
         return x @ synapses[-1]["weights"] + synapses[-1]["bias"], tuple(used)
 
-    def _optimizer(self, genome: Genome, step: Int[Array, ""]) -> optax.GradientTransformation:
+    def _optimizer(
+        self, genome: Genome, step: Int[Array, ""], decay_steps: Int[Array, ""] | int | None
+    ) -> optax.GradientTransformation:
         rate = genome["learning_rate"]
         if self.decay_steps is not None:
-            rate = rate * jnp.maximum(0, 1 - genome["decay"] * step / self.decay_steps).astype(rate.dtype)
+            rate = rate * jnp.maximum(0, 1 - genome["decay"] * step / decay_steps).astype(rate.dtype)
         if self.optimizer == "momentum":
             return optax.sgd(rate, momentum=genome["momentum"])
         make = getattr(optax, self.optimizer)
         smooth = {"eps_root": EPSILON_ROOT} if "eps_root" in inspect.signature(make).parameters else {}
         return make(rate, **smooth)
+
+
+def _length(spec: Spec | Batch) -> Int[Array, ""]:
+    """How many inner steps the life has."""
+    if spec.steps is None:
+        raise ValueError(
+            "decay_steps is 'life', but the length of the life is not known; pass a Spec with steps to init_state, as "
+            "episode_spec makes it"
+        )
+    return jnp.asarray(spec.steps, jnp.int32)
 
 
 def _check_name(field: str, name: str, known: tuple[str, ...]) -> None:

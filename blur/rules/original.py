@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key
 
-from blur.core.episode import Batch
+from blur.core.episode import Batch, Spec
 from blur.core.phases import Chain, ChainRule, Phase, chain, every
-from blur.core.rule import Genome
+from blur.core.rule import Genome, UpdateRule
 from blur.core.state import State
 from blur.network.activations import ACTIVATIONS, Activation
 from blur.network.amendments import Oja, TieDirections, TieStates, tie_directions, tie_states
@@ -144,7 +144,7 @@ class OriginalNetwork(ChainRule):
         )
         return phases
 
-    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> State:
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Spec | Batch) -> State:
         """See `Chain.init_state`; synapses start tied where they change tied."""
         state = super().init_state(genome, key, spec)
         return state.replace(synapses=tuple(self.tie(synapse) for synapse in state.synapses))
@@ -199,15 +199,20 @@ def from_original(network: OriginalNetwork, arrays: Arrays, species: int = 0) ->
     return jax.tree_util.tree_map_with_path(fill, jax.eval_shape(network.init_genome, jax.random.key(0)))
 
 
-def to_original(network: OriginalNetwork, genome: Genome) -> dict[str, np.ndarray]:
+def to_original(network: UpdateRule, genome: Genome) -> dict[str, np.ndarray]:
     """The original's dictionary of one genome: matrices with a species axis of 1, numbers as they are.
 
     It has every field; those that this network does not use have the original's defaults, and a missing genome of the
     forward-time synapse update is that of the other one, as in the original.
 
     Raises:
-      ValueError: both sweeps share a number in the original, but differ in this genome.
+      ValueError: the rule is not an `OriginalNetwork`; or both sweeps share a number in the original, but not in this
+        genome.
     """
+    if not isinstance(network, OriginalNetwork):
+        raise ValueError(
+            f"the rule is {type(network).__name__}; only genomes of OriginalNetwork have the original's dictionary"
+        )
     arrays: dict[str, np.ndarray] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(genome):
         phase, field = path[-2].key, path[-1].key

@@ -113,20 +113,20 @@ class ImageTask:
         self,
         key: Key[Array, ""],
         *,
-        unroll: int,
+        steps: int,
         batch_size: int,
         split: Split = "train",
         query_size: int | None = None,
     ) -> Episode:
         """A random episode; see `Task.sample` and `stream`."""
-        episode = self.stream(key, unroll=unroll, batch_size=batch_size, split=split, query_size=query_size)
+        episode = self.stream(key, steps=steps, batch_size=batch_size, split=split, query_size=query_size)
         return dataclasses.replace(episode, support=as_arrays(episode.support))
 
     def stream(
         self,
         key: Key[Array, ""],
         *,
-        unroll: int,
+        steps: int,
         batch_size: int,
         split: Split = "train",
         query_size: int | None = None,
@@ -143,18 +143,18 @@ class ImageTask:
         pool = self.pools.query(split)
         most = len(pool) // 2 if split == "train" else len(pool)
         query_size = min(batch_size, most) if query_size is None else query_size
-        check_sizes(unroll=unroll, batch_size=batch_size, query_size=query_size)
+        check_sizes(steps=steps, batch_size=batch_size, query_size=query_size)
         if query_size > most:
             raise ValueError(
                 f"{self.name}: query_size is {query_size}, but a {split} query may have {most} examples at most"
             )
         if split == "train":
-            query, support = draw_disjoint(key, len(pool), query_size, unroll * batch_size)
+            query, support = draw_disjoint(key, len(pool), query_size, steps * batch_size)
         else:
             support_key, query_key = jax.random.split(key)
-            support = draw_indices(support_key, self.pools.meta_train, unroll * batch_size)
+            support = draw_indices(support_key, self.pools.meta_train, steps * batch_size)
             query = draw_indices(query_key, len(pool), query_size) + pool.start
-        return Episode(Stream(support.reshape(unroll, batch_size), self), self.batch(query))
+        return Episode(Stream(support.reshape(steps, batch_size), self), self.batch(query))
 
     def batch(self, indices: Shaped[Array, "*batch"]) -> Batch:
         """The examples with these places in the task's arrays, as the learner sees them."""

@@ -31,14 +31,14 @@ class ContextTask(SyntheticTask):
         self,
         key: Key[Array, ""],
         *,
-        unroll: int,
+        steps: int,
         batch_size: int,
         split: Split = "train",
         query_size: int | None = None,
     ) -> Episode:
-        """A random episode; see `Task.sample`. `batch_size` pairs in the context, `unroll` presentations of it."""
+        """A random episode; see `Task.sample`. All `steps` present one context of `batch_size` pairs."""
         query_size = self.queries if query_size is None else query_size
-        return super().sample(key, unroll=unroll, batch_size=batch_size, split=split, query_size=query_size)
+        return super().sample(key, steps=steps, batch_size=batch_size, split=split, query_size=query_size)
 
 
 @jax.tree_util.register_dataclass
@@ -83,7 +83,7 @@ class InContextRegression(ContextTask):
         self,
         key: Key[Array, ""],
         *,
-        unroll: int,
+        steps: int,
         batch_size: int,
         split: Split = "train",
         query_size: int | None = None,
@@ -91,7 +91,7 @@ class InContextRegression(ContextTask):
         """See `ContextTask.sample`."""
         if self.distractors > batch_size:
             raise ValueError(f"{self.distractors} distractors do not fit in a context of {batch_size} pairs")
-        episode = super().sample(key, unroll=unroll, batch_size=batch_size, split=split, query_size=query_size)
+        episode = super().sample(key, steps=steps, batch_size=batch_size, split=split, query_size=query_size)
         support = cast(Batch, episode.support)  # fixed, so it is no stream
         if self.law == "mixed":
             factor = self.input_range / jnp.linalg.norm(support.inputs)

@@ -34,23 +34,23 @@ class SyntheticTask(abc.ABC):
         self,
         key: Key[Array, ""],
         *,
-        unroll: int,
+        steps: int,
         batch_size: int,
         split: Split = "train",
         query_size: int | None = None,
     ) -> Episode:
         """A random episode; see `Task.sample`. Support and query follow the same law, independently."""
         query_size = batch_size if query_size is None else query_size
-        check_sizes(unroll=unroll, batch_size=batch_size, query_size=query_size)
+        check_sizes(steps=steps, batch_size=batch_size, query_size=query_size)
         law_key, support_key, query_key = jax.random.split(split_key(key, split), 3)
         law = self.draw_law(law_key)
         query = make_batch(*self.draw_examples(law, query_key, query_size))
         if self.fixed_support:
-            return Episode(make_batch(*self.draw_examples(law, support_key, batch_size)), query, steps=unroll)
-        support = make_batch(*self.draw_examples(law, support_key, unroll * batch_size))
-        return Episode(_as_stream(support, unroll), query)
+            return Episode(make_batch(*self.draw_examples(law, support_key, batch_size)), query, steps=steps)
+        support = make_batch(*self.draw_examples(law, support_key, steps * batch_size))
+        return Episode(_as_stream(support, steps), query)
 
 
-def _as_stream(batch: Batch, unroll: int) -> Batch:
-    """One large batch cut into `unroll` equal ones."""
-    return jax.tree.map(lambda leaf: leaf.reshape(unroll, -1, *leaf.shape[1:]), batch)
+def _as_stream(batch: Batch, steps: int) -> Batch:
+    """One large batch cut into `steps` equal ones."""
+    return jax.tree.map(lambda leaf: leaf.reshape(steps, -1, *leaf.shape[1:]), batch)

@@ -33,12 +33,12 @@ class Task(Protocol):
         self,
         key: Key[Array, ""],
         *,
-        unroll: int,
+        steps: int,
         batch_size: int,
         split: Split = "train",
         query_size: int | None = None,
     ) -> Episode:
-        """A random episode of `unroll` support batches and a query of `query_size` (default `batch_size`) examples.
+        """A random episode of `steps` support batches and a query of `query_size` (default `batch_size`) examples.
 
         Pure; runs inside `jit` and `vmap`. All sizes are static.
         """

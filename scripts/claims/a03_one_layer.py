@@ -32,9 +32,10 @@ from in_context import (
 
 import blur.meta
 from blur.core.rule import Genome
-from blur.identify.likeness import interpolate, likeness, products
+from blur.identify.likeness import likeness
 from blur.identify.probes import draw_tasks, losses_by_layer, losses_of, sensitivities
 from blur.rules.in_context.constructed import gradient_descent
+from blur.rules.in_context.inspection import interpolate, products
 
 PUBLISHED_CPU_MILLISECONDS = 14.0
 """Per training step of 2,048 tasks, measured with the authors' code."""
@@ -119,7 +120,7 @@ def cpu_milliseconds(training: Training, steps: int = 200) -> float:
     """Processor time of one training step of 2,048 tasks, without compilation."""
     training = dataclasses.replace(training, tasks=PUBLISHED_RECIPE.tasks)
     outer = blur.meta.make_outer(meta_training(training))
-    setting = blur.Setting(ATTENTION, TASK, unroll=1, batch_size=CONTEXT)
+    setting = blur.Setting(ATTENTION, TASK, steps=1, batch_size=CONTEXT)
     step = jax.jit(lambda state, index: outer.step(state, (), TEST_KEY, index, setting)[0])
     state = outer.init(TEST_KEY, ATTENTION.init_genome(TEST_KEY), ATTENTION)
     state = jax.block_until_ready(step(step(state, 0), 1))

@@ -11,8 +11,9 @@ from claim import Check, Claim, Finding, at_least, at_most, main, reported
 from figures import panels
 from in_context import ATTENTION, CONTEXT, INPUTS, SOURCE, TASK, TEST_KEY, attention
 
-from blur.identify.probes import draw_tasks, spectra_by_layer
+from blur.identify.probes import draw_tasks
 from blur.rules.in_context.constructed import gd_plus_plus
+from blur.rules.in_context.inspection import spectra_by_layer
 
 
 @dataclasses.dataclass(frozen=True)

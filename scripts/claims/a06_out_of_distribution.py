@@ -12,9 +12,9 @@ from figures import panels
 from in_context import ATTENTION, CONTEXT, INPUTS, SOURCE, TEST_KEY, attention, tuned_descent, tuned_plus_plus
 from matplotlib.axes import Axes
 
-from blur.identify.likeness import interpolate
 from blur.identify.probes import Learners, losses_of
 from blur.rules.in_context.constructed import gradient_descent
+from blur.rules.in_context.inspection import interpolate
 from blur.tasks import InContextRegression
 
 LIMIT = 0.05

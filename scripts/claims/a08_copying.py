@@ -16,7 +16,8 @@ from figures import panels, smooth
 from in_context import CONTEXT, INPUTS, SOURCE, TASK, TEST_KEY, Trained, Training, attention, train
 from matplotlib.figure import Figure
 
-from blur.identify.probes import copy_sensitivities, draw_tasks, losses_of
+from blur.identify.probes import draw_tasks, losses_of
+from blur.rules.in_context.inspection import copy_sensitivities
 from blur.rules.in_context.transformer import Attend, Transformer
 
 RULE = Transformer(

@@ -12,8 +12,8 @@ from figures import panels
 from in_context import TEST_KEY, Training, train
 
 from blur.core.rule import Genome
-from blur.identify.likeness import products
 from blur.identify.probes import draw_tasks, half_squared_errors, predictions
+from blur.rules.in_context.inspection import products
 from blur.rules.in_context.linear_attention import LinearAttention
 from blur.tasks import GaussianRegression
 

@@ -81,7 +81,7 @@ def of_grid(record: Record, baseline: Record, grid: GridCurves, own: Float[np.nd
         reported(
             f"{name}: inner steps of the genome until the tuned baseline's final {score(baseline):.3f}",
             steps_until(record, score(baseline)),
-            f"of {record.unroll}",
+            f"of {record.steps}",
         ),
     ]
 

@@ -9,7 +9,6 @@ from learned_rules import SOURCE, LearningPreset, best_baseline, clearly_above, 
 
 import blur
 from blur.evaluation.plan import read_learner
-from blur.rules.variants import hidden_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ def depths_of_training(genome: str) -> set[int]:
     """Numbers of hidden layers that a genome was meta-trained with, as its card tells; else that of its rule."""
     file = blur.load_genome(genome)
     settings = file.card.get("data", {}).get("settings", [])
-    networks = [setting["rule"]["hidden"] for setting in settings] or hidden_of(file.rule)
+    networks = [setting["rule"]["hidden"] for setting in settings] or [file.rule.hidden]
     return {len(hidden) for hidden in networks}
 
 

@@ -1,4 +1,4 @@
-"""B7: a genome meta-trained on MNIST works on other data sets, and beyond the unroll length it was trained with."""
+"""B7: a genome meta-trained on MNIST works on other data sets, and beyond the number of steps it was trained with."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ class Preset(LearningPreset):
       genome: its name or file.
       data: data sets with resolutions.
       optional_data: those that are left out where they are not prepared.
-      unrolls: inner steps, the first of them as trained.
+      lives: numbers of inner steps, the first as trained.
     """
 
     genome: str = "mnist-k4-deep"
     data: tuple[Images, ...] = (("mnist", 10), ("fashion_mnist", 10), ("fashion_mnist", 28), ("digits", None))
     optional_data: tuple[Images, ...] = (("emnist/letters", 10),)
-    unrolls: tuple[int, ...]
+    lives: tuple[int, ...]
 
 
 def measure(preset: Preset) -> Finding:
-    """Data sets × horizons: verdicts at the first unroll length, and on what comes after the trained horizon."""
+    """Data sets × numbers of steps: verdicts at the first number, and on what comes after the trained horizon."""
     learner = read_learner(preset.genome)
-    horizon = blur.load_genome(preset.genome).horizon
+    horizon = blur.load_genome(preset.genome).steps
     there = [images for images in preset.optional_data if is_prepared(images[0], preset.data_dir)]
     plans = [plan_on(preset, *images) for images in (*preset.data, *there)]
     groups = compare(preset, [learner], plans)
-    by_data = [groups[start : start + len(preset.unrolls)] for start in range(0, len(groups), len(preset.unrolls))]
+    by_data = [groups[start : start + len(preset.lives)] for start in range(0, len(groups), len(preset.lives))]
     checks = [check for on_data in by_data for check in of_data(on_data, learner.name)]
     if horizon is not None:
         checks += [beyond(preset, learner, on_data[0][learner.name].condition, horizon) for on_data in by_data]
@@ -78,19 +78,19 @@ def measure(preset: Preset) -> Finding:
 
 def plan_on(preset: Preset, task: str, resolution: int | None) -> EvaluationPlan:
     """The evaluation on one data set."""
-    return preset.plan(tasks=(task,), resolutions=sides(resolution), unrolls=preset.unrolls)
+    return preset.plan(tasks=(task,), resolutions=sides(resolution), steps=preset.lives)
 
 
 def of_data(groups: list[Group], name: str) -> list[Check]:
-    """All unroll lengths on one data set, the shortest first."""
+    """All numbers of steps on one data set, the shortest first."""
     return not_below(groups[0], name) + [margin(group[name], best_baseline(group)) for group in groups[1:]]
 
 
 def beyond(preset: Preset, learner: Learner, condition: Condition, horizon: int) -> Check:
     """Expects that accuracy falls by at most `COLLAPSE` after the trained horizon."""
-    condition = condition._replace(unroll=BEYOND * horizon)
+    condition = condition._replace(steps=BEYOND * horizon)
     (curves,) = curves_on_test(preset, learner.rule, [learner.genome], condition, preset.episodes)
-    place = f"{condition.network_and_data}, T={condition.unroll}"
+    place = f"{condition.network_and_data}, T={condition.steps}"
     name = f"{place}: lowest accuracy after the trained {horizon} steps − that at {horizon}"
     return at_least(name, loss_beyond(mean_curve(curves), horizon), -COLLAPSE)
 
@@ -113,18 +113,18 @@ def draw(by_data: list[list[Group]], name: str, horizon: int | None) -> Figure:
     titles = list(dict.fromkeys(record.condition.network_and_data for record in records))
     figure, axes = panels(titles, columns=min(2, len(titles)))
     for one, groups in zip(axes, by_data, strict=True):
-        longest = max((group[name] for group in groups), key=lambda record: record.unroll)
-        one.plot(range(1, longest.unroll + 1), curve_of(longest), color=LEARNER_COLOURS[0], linewidth=2.6, label=name)
+        longest = max((group[name] for group in groups), key=lambda record: record.steps)
+        one.plot(range(1, longest.steps + 1), curve_of(longest), color=LEARNER_COLOURS[0], linewidth=2.6, label=name)
         for first in baselines_in(groups[0]):
             ends = [group[first.learner] for group in groups]
             colour = OPTIMIZER_COLOURS.get(first.learner.split("+")[0], OTHER_COLOUR)
             style = "o-" if "+bn" in first.learner else "o--"
             label = f"{literal(first.learner)}, tuned for each length"
-            one.plot([end.unroll for end in ends], [score(end) for end in ends], style, color=colour, label=label)
+            one.plot([end.steps for end in ends], [score(end) for end in ends], style, color=colour, label=label)
         if horizon is not None:
             one.axvline(horizon, color="0.6", linewidth=1)
         one.set(xlabel="inner steps (vertical: the trained horizon)", ylabel="test accuracy")
-        if longest.unroll > 20:
+        if longest.steps > 20:
             one.set_xscale("log")
         one.legend(fontsize=7)
     return figure
@@ -133,11 +133,11 @@ def draw(by_data: list[list[Group]], name: str, horizon: int | None) -> Figure:
 CLAIM = Claim(
     id="B7",
     statement="A genome meta-trained on MNIST 10×10 alone works on other data sets, at least as well as tuned SGD, and "
-    "does not collapse beyond the trained unroll length",
+    "does not collapse beyond the trained number of steps",
     source=f"{SOURCE}, §4",
     measure=measure,
-    quick=Preset(baselines=("sgd", "adam"), episodes=50, unrolls=(10, 50)),
-    full=Preset(unrolls=(10, 20, 50, 200)),
+    quick=Preset(baselines=("sgd", "adam"), episodes=50, lives=(10, 50)),
+    full=Preset(lives=(10, 20, 50, 200)),
 )
 
 if __name__ == "__main__":

@@ -43,14 +43,14 @@ class Preset(LearningPreset):
             "28×28": {"resolution": 28},
             "Fashion-MNIST": {"task": "fashion_mnist"},
             "4 hidden layers": {"hidden": 4},
-            "50 steps": {"unroll": 50},
+            "50 steps": {"steps": 50},
         }
     )
 
     @property
     def trained(self) -> Condition:
         """Where genomes are meta-trained."""
-        return Condition(self.task, self.resolution, (self.width,), self.unroll, self.batch_size)
+        return Condition(self.task, self.resolution, (self.width,), self.steps, self.batch_size)
 
     def shifted(self, changes: dict[str, object]) -> Condition:
         """The condition with some changes; `hidden` is a number of layers."""

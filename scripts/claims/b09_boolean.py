@@ -35,7 +35,6 @@ from blur.core.inner_loop import train_on
 from blur.evaluation.baselines import genome_of
 from blur.evaluation.plan import Learner
 from blur.meta import MetaTraining, Setting
-from blur.rules.variants import with_hidden
 from blur.tasks.boolean import FUNCTIONS
 
 TRAINED = ("xor", "or")
@@ -85,9 +84,7 @@ def measure(preset: Preset) -> Finding:
 def learner_of(name: str, states: int, preset: Preset) -> Learner:
     """The genome of this name; without one, a genome meta-trained here."""
     rule = blur.Bidirectional(hidden=(preset.width,), states=states)
-    settings = [
-        Setting(rule, load_task(function, None, None), preset.unroll, preset.batch_size) for function in TRAINED
-    ]
+    settings = [Setting(rule, load_task(function, None, None), preset.steps, preset.batch_size) for function in TRAINED]
     return shipped_or_trained(name, settings, preset.training)
 
 
@@ -103,7 +100,7 @@ def draw(preset: Preset, learner: Learner, groups: list[Group]) -> Figure:
     columns = min(6, len(titles))
     figure, axes = panels(titles, columns=columns)
     figure.set_size_inches(2.4 * columns, 2.8 * -(-len(titles) // columns))
-    own = learner._replace(rule=with_hidden(learner.rule, (preset.width,)))
+    own = learner._replace(rule=learner.rule.with_hidden((preset.width,)))
     for index, (record, tuned) in enumerate(pairs):
         rule = baseline_of(preset, tuned).rule
         baseline = Learner(tuned.learner, rule, genome_of(tuning_of(tuned).best.point, rule))
@@ -115,7 +112,7 @@ def draw(preset: Preset, learner: Learner, groups: list[Group]) -> Figure:
 def draw_decisions(axes: Axes, learner: Learner, function: str, preset: Preset) -> None:
     """The sign of the output, shaded by its size, and the query, white where it is true."""
     task = load_task(function, None, None)
-    episode = task.sample(jax.random.key(0), unroll=preset.unroll, batch_size=preset.batch_size, split="test")
+    episode = task.sample(jax.random.key(0), steps=preset.steps, batch_size=preset.batch_size, split="test")
     side = np.linspace(-EXTENT, EXTENT, preset.picture)
     outputs = decisions(learner, episode, side)
     axes.contourf(side, side, np.tanh(outputs), levels=np.linspace(-1, 1, 21), cmap="PuOr_r", alpha=0.7)

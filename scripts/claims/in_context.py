@@ -16,13 +16,13 @@ from jaxtyping import Array, Float
 import blur
 from blur.core.rule import Genome, UpdateRule
 from blur.evaluation.statistics import Interval, bootstrap_interval
-from blur.identify.likeness import products
 from blur.identify.probes import draw_tasks
 from blur.identify.search import best_genome
 from blur.meta.objective import Objective
 from blur.meta.outer.gradient import GradientOuter, GradientState
 from blur.meta.outer.optimiser import Optimiser
 from blur.rules.in_context.constructed import GradientDescentAttention
+from blur.rules.in_context.inspection import products
 from blur.rules.in_context.linear_attention import LinearAttention
 from blur.tasks import InContextRegression, Task
 
@@ -118,7 +118,7 @@ def train(
 ) -> Trained:
     """Meta-trains a rule; `out` is a folder for the run, without its start."""
     before = training.start and train(rule, training.start, task=task, context=context)
-    setting = blur.Setting(rule, task, unroll=training.layers, batch_size=context)
+    setting = blur.Setting(rule, task, steps=training.layers, batch_size=context)
     began = time.perf_counter()
     result = blur.meta_train(setting, meta_training(training), init=before and before.genome, out=out)
     seconds = time.perf_counter() - began
@@ -169,7 +169,7 @@ def published_losses(training: Training) -> Float[np.ndarray, "steps"]:
     """Halved training losses of the published attention, one per step, by the published optimiser."""
     objective = Objective(episodes=training.tasks, mapping="vmap", remat=False)
     outer = GradientOuter(objective, PublishedAdam(learning_rate=training.rate, clip=training.clip))
-    setting = blur.Setting(PUBLISHED_ATTENTION, TASK, unroll=training.layers, batch_size=CONTEXT)
+    setting = blur.Setting(PUBLISHED_ATTENTION, TASK, steps=training.layers, batch_size=CONTEXT)
     first, key = jax.random.split(jax.random.key(training.seed))
 
     def step(state: GradientState, index: Array) -> tuple[GradientState, Array]:

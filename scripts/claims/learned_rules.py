@@ -26,7 +26,6 @@ from blur.evaluation.records import Record, by_condition
 from blur.evaluation.tuning import Tuned
 from blur.meta import MetaTraining, MetaTrainResult, Setting
 from blur.reports.figures import draw_curves
-from blur.rules.variants import with_hidden
 from blur.support.figures import literal
 from blur.tasks.task import Task
 
@@ -44,7 +43,7 @@ class LearningPreset(DataPreset):
       task: name of a task.
       resolution: side of its images; None for the task's own.
       width: neurons of every hidden layer.
-      unroll: inner steps.
+      steps: inner steps.
       batch_size: examples per inner step, and in the query.
       baselines: optimisers of a network of equal width; each is tuned with and without batch normalisation.
       episodes: test episodes.
@@ -54,7 +53,7 @@ class LearningPreset(DataPreset):
     task: str = "mnist"
     resolution: int | None = 10
     width: int = 64
-    unroll: int = 10
+    steps: int = 10
     batch_size: int = 128
     baselines: tuple[str, ...] = ("sgd", "momentum", "adam")
     episodes: int = 100
@@ -67,7 +66,7 @@ class LearningPreset(DataPreset):
             resolutions=sides(self.resolution),
             hidden=(self.width,),
             depths=(1,),
-            unrolls=(self.unroll,),
+            steps=(self.steps,),
             batch_sizes=(self.batch_size,),
             baselines=self.baselines,
             baseline_sizes=("width",),
@@ -80,7 +79,7 @@ class LearningPreset(DataPreset):
     def setting(self, rule: UpdateRule, depth: int = 1) -> Setting:
         """Meta-training of a rule at these sizes."""
         task = load_task(self.task, self.resolution, self.data_dir)
-        return Setting(with_hidden(rule, (self.width,) * depth), task, self.unroll, self.batch_size)
+        return Setting(rule.with_hidden((self.width,) * depth), task, self.steps, self.batch_size)
 
 
 def sides(resolution: int | None) -> tuple[int, ...]:
@@ -119,9 +118,9 @@ def curves_on_test(
 ) -> list[Curves]:
     """Curves of every genome on the test episodes of a comparison: its first `episodes`."""
     task = load_task(condition.task, condition.resolution, preset.data_dir)
-    sizes = {"unroll": condition.unroll, "batch_size": condition.batch_size}
+    sizes = {"steps": condition.steps, "batch_size": condition.batch_size}
     sampler = make_sampler(task, preset.plan().seed, split="test", **sizes)
-    play = make_play(with_hidden(rule, condition.hidden), task.kind)
+    play = make_play(rule.with_hidden(condition.hidden), task.kind)
     return play_all(play, genomes, sampler, episodes)
 
 
@@ -129,7 +128,7 @@ def baseline_of(preset: LearningPreset, record: Record) -> Baseline:
     """The baseline that a record is about."""
     condition = record.condition
     task = load_task(condition.task, condition.resolution, preset.data_dir)
-    sample = functools.partial(task.sample, unroll=condition.unroll, batch_size=condition.batch_size)
+    sample = functools.partial(task.sample, steps=condition.steps, batch_size=condition.batch_size)
     spec = jax.eval_shape(lambda key: first_batch(sample(key)), jax.random.key(0))
     baselines = make_baselines(preset.plan(), condition, spec, task.kind, None, record.statistics)
     return next(baseline for baseline in baselines if baseline.name == record.learner)
@@ -148,7 +147,7 @@ def tuning_of(record: Record) -> Tuned:
 
 def place(record: Record) -> str:
     """The condition in a few words, for the names of checks."""
-    return f"{record.condition.network_and_data}, T={record.unroll}"
+    return f"{record.condition.network_and_data}, T={record.steps}"
 
 
 def score(record: Record) -> float:

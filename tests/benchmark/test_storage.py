@@ -12,8 +12,7 @@ from blur.benchmark.measure import Contestant
 from blur.benchmark.report import STORAGE_HEADING, storage_rows
 from blur.benchmark.storage import StoragePlan, compare_storage, read_storage_records, write_storage_records
 from blur.benchmark.workloads import WORKLOADS, Workload
-from blur.meta import objective
-from blur.meta.population import dual_is_faster, with_storage
+from blur.rules.bidirectional import Bidirectional
 
 
 def test_every_size_is_played_in_both_forms(monkeypatch, tmp_path):
@@ -38,8 +37,9 @@ def test_every_size_is_played_in_both_forms(monkeypatch, tmp_path):
 def test_both_forms_give_the_same_scores(monkeypatch):
     tiny = Workload("tiny", (4, 3, 2), states=2, batch=8, steps=2)
     asked = []
+    own = Bidirectional.for_population
     monkeypatch.setattr(
-        objective, "with_storage", lambda storage, setting: asked.append(storage) or with_storage(storage, setting)
+        Bidirectional, "for_population", lambda rule, spec, storage: asked.append(storage) or own(rule, spec, storage)
     )
     dense, dual = (engine(Case(tiny, population=3, storage=form)).run() for form in ("dense", "dual"))
     np.testing.assert_allclose(dense.loss, dual.loss, rtol=1e-5)
@@ -59,4 +59,5 @@ def test_the_table_has_times_of_a_genome_and_the_quotient(monkeypatch):
 @pytest.mark.parametrize(("batch", "steps", "faster"), [(16, 5, True), (128, 50, False)])
 def test_the_dual_form_is_for_short_lives_and_small_batches(batch, steps, faster):
     wide = WORKLOADS["wide"]
-    assert dual_is_faster(wide.rule, wide.sizes, batch=batch, steps=steps) is faster
+    spec = dataclasses.replace(wide, batch=batch, steps=steps).spec
+    assert wide.rule.dual_is_faster(spec) is faster

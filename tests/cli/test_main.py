@@ -61,7 +61,7 @@ def digits(tmp_path: Path) -> Path:
 
 def test_train_and_predict(tmp_path: Path, adam: Path, digits: Path, capsys: Capture) -> None:
     model = tmp_path / "models" / "model.safetensors"
-    assert main(["train", str(adam), "--data", str(digits), "--unroll", "60", "--out", str(model)]) == 0
+    assert main(["train", str(adam), "--data", str(digits), "--steps", "60", "--out", str(model)]) == 0
     assert "accuracy" in capsys.readouterr().out
     assert main(["predict", str(model), "--data", str(digits)]) == 0
     output = capsys.readouterr()
@@ -81,7 +81,7 @@ def test_train_and_predict(tmp_path: Path, adam: Path, digits: Path, capsys: Cap
 
 def test_train_with_other_hidden_layers(tmp_path: Path, adam: Path, digits: Path, capsys: Capture) -> None:
     out = tmp_path / "model.safetensors"
-    options = ["--unroll", "2", "--hidden", "5", "4", "--out", str(out)]
+    options = ["--steps", "2", "--hidden", "5", "4", "--out", str(out)]
     assert main(["train", str(adam), "--data", str(digits), *options]) == 0
     assert main(["predict", str(out), "--data", str(digits)]) == 0
 
@@ -126,12 +126,12 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def test_meta_train_passes_its_options_on(tmp_path: Path, runs: list, capsys: Capture) -> None:
-    options = "--unroll 3 --batch-size 16 --hidden 4 5 --states 2 --outer CMA_ES --population 8 --seed 7 --devices 1"
+    options = "--steps 3 --batch-size 16 --hidden 4 5 --states 2 --outer CMA_ES --population 8 --seed 7 --devices 1"
     assert main(["meta-train", "xor", "--out", str(tmp_path), *options.split()]) == 0
     assert "validation fitness 0.25, accuracy 0.75" in capsys.readouterr().out
     [setting], config, others = runs[0]
     assert (setting.rule, setting.task.name) == (Bidirectional(hidden=(4, 5), states=2), "xor")
-    assert (setting.unroll, setting.batch_size) == (3, 16)
+    assert (setting.steps, setting.batch_size) == (3, 16)
     assert config == MetaTraining(outer="CMA_ES", population=8, seed=7)
     command = f"blur meta-train xor --out {tmp_path} {options}"
     assert others == {"init": None, "out": tmp_path, "resume": False, "command": command, "devices": 1}
@@ -145,8 +145,8 @@ def test_meta_train_mixes_all_combinations(tmp_path: Path, runs: list, capsys: C
         str(tmp_path),
         *["--batch-size", "16", "128", "--depth", "1", "2", "--hidden", "4"],
     ]
-    assert main([*command, "--unroll", "5", "10", "20"]) == 0
-    combinations = {(setting.rule, setting.unroll, setting.batch_size) for setting in runs[0][0]}
+    assert main([*command, "--steps", "5", "10", "20"]) == 0
+    combinations = {(setting.rule, setting.steps, setting.batch_size) for setting in runs[0][0]}
     rules = [Bidirectional(hidden=hidden) for hidden in ((4,), (4, 4))]
     assert len(runs[0][0]) == 12
     assert combinations == set(itertools.product(rules, (5, 10, 20), (16, 128)))
@@ -158,12 +158,12 @@ def test_meta_train_mixes_all_combinations(tmp_path: Path, runs: list, capsys: C
 
 def test_a_resumed_run_keeps_its_options(tmp_path: Path, runs: list, capsys: Capture) -> None:
     command = ["meta-train", "xor", "--out", str(tmp_path)]
-    assert main([*command, *["--unroll", "3", "--states", "2", "--seed", "7"]]) == 0
+    assert main([*command, *["--steps", "3", "--states", "2", "--seed", "7"]]) == 0
     assert main([*command, "--resume"]) == 0
-    assert main([*command, "--resume", "--unroll", "3"]) == 0
+    assert main([*command, "--resume", "--steps", "3"]) == 0
     assert [options["resume"] for _, _, options in runs] == [False, True, True]
     for settings, config, _ in runs:
-        assert [(setting.rule, setting.unroll) for setting in settings] == [(Bidirectional(states=2), 3)]
+        assert [(setting.rule, setting.steps) for setting in settings] == [(Bidirectional(states=2), 3)]
         assert config == MetaTraining(seed=7)
     assert [options["command"] for _, _, options in runs] == [runs[0][2]["command"]] * 3
     capsys.readouterr()
@@ -171,7 +171,7 @@ def test_a_resumed_run_keeps_its_options(tmp_path: Path, runs: list, capsys: Cap
         (["--states", "3"], "was started with --states 2, not 3"),
         (["--meta-steps", "2001"], "was started with --meta-steps 2000, not 2001"),
         (["--seed", "0"], "was started with --seed 7, not 0"),  # the default, but given
-        (["--unroll", "4", "5"], f"the run in {tmp_path} was started with --unroll 3, not 4 5; leave the option out"),
+        (["--steps", "4", "5"], f"the run in {tmp_path} was started with --steps 3, not 4 5; leave the option out"),
         (["--meta-steps", "9"], "was started with --meta-steps 2000, not 9"),
     ):
         assert message in error_of([*command, "--resume", *options], capsys)
@@ -195,10 +195,10 @@ def test_meta_train_starts_from_a_genome(tmp_path: Path, adam: Path, runs: list,
 def test_attention_is_meta_trained_further_on_its_task(tmp_path: Path, runs: list) -> None:
     rule = LinearAttention(10)
     file = save_genome(tmp_path / "attention.safetensors", rule, rule.init_genome(jax.random.key(0)))
-    options = ["--init", str(file), "--unroll", "1", "--batch-size", "10", "--out", str(tmp_path / "run")]
+    options = ["--init", str(file), "--steps", "1", "--batch-size", "10", "--out", str(tmp_path / "run")]
     assert main(["meta-train", "in_context_regression", *options]) == 0
     [setting] = runs[0][0]
-    assert (setting.rule, setting.unroll, setting.batch_size) == (rule, 1, 10)
+    assert (setting.rule, setting.steps, setting.batch_size) == (rule, 1, 10)
     episode = setting.sample(jax.random.key(0))
     assert episode.steps == 1
     assert episode.support.inputs.shape == (10, 10)
@@ -238,11 +238,11 @@ def test_evaluate_passes_its_options_on(
     calls = []
     monkeypatch.setattr(evaluate_command, "compare", lambda *arguments: calls.append(arguments))
     renamed = adam.rename(tmp_path / "mine.safetensors")
-    options = "--task mnist --resolution 28 --hidden 64 --unroll 10 50 --baselines sgd adam --episodes 100"
+    options = "--task mnist --resolution 28 --hidden 64 --steps 10 50 --baselines sgd adam --episodes 100"
     assert main(["evaluate", str(renamed), *options.split(), "--out", str(tmp_path / "out")]) == 0
     [learner], [plan], out = calls[0]
     assert (learner.name, learner.rule) == ("mine", OptaxMLP(hidden=(16,), optimizer="adam"))
-    assert (plan.tasks, plan.resolutions, plan.hidden, plan.unrolls) == (("mnist",), (28,), (64,), (10, 50))
+    assert (plan.tasks, plan.resolutions, plan.hidden, plan.steps) == (("mnist",), (28,), (64,), (10, 50))
     assert (plan.baselines, plan.episodes, out) == (("sgd", "adam"), 100, tmp_path / "out")
     genome = renamed.rename(tmp_path / "genome.safetensors")
     assert evaluate_command.read_learner(str(genome)).name == tmp_path.name
@@ -305,7 +305,7 @@ def test_rules_that_learn_in_context_are_not_evaluated(name: str, tmp_path: Path
         (["fly"], "unknown command 'fly'"),
         (["train"], "Missing from blur train: GENOME"),
         (["train", "g", "--data", "d.npz", "--out", "m", "--speed", "3"], "Unrecognized options: --speed"),
-        (["train", "g", "--data", "d.npz", "--out", "m", "--unroll", "x"], "Error parsing --unroll"),
+        (["train", "g", "--data", "d.npz", "--out", "m", "--steps", "x"], "Error parsing --steps"),
         (["train", "nobody", "--data", "d.npz", "--out", "m"], "nobody is neither a file nor a genome"),
         (["predict", "nothing.safetensors", "--data", "d.npz"], "there is no such file"),
         (["genome", "validate"], "no file was given"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from blur.core import inner_loop
-from blur.core.episode import Episode, Stream, as_arrays, batch_spec, make_batch
+from blur.core.episode import Episode, Stream, as_arrays, episode_spec, make_batch
 from blur.core.inner_loop import episode_loss, unroll
 from blur.core.losses import cross_entropy
 from blur.meta import Setting
@@ -52,7 +52,7 @@ def test_meta_gradients_in_segments_equal_those_that_store_everything(make, step
 def test_segments_observe_every_step_in_order(monkeypatch):
     monkeypatch.setattr(inner_loop, "LONG", 5)
     genome, episode = RULE.init_genome(jax.random.key(2)), repeated(11)
-    state = RULE.init_state(genome, jax.random.key(3), batch_spec(episode))
+    state = RULE.init_state(genome, jax.random.key(3), episode_spec(episode))
     _, seen = unroll(RULE, genome, state, episode.support, 11, observe=lambda s: s.step, remat=True)
     np.testing.assert_array_equal(seen, np.arange(1, 12))
 
@@ -69,18 +69,18 @@ def test_memory_of_a_long_rematerialised_gradient_grows_with_the_root_of_its_len
 
 
 def test_a_stream_is_read_as_the_arrays_it_stands_for():
-    setting = Setting(dataclasses.replace(RULE, hidden=(5,)), make_task("digits"), unroll=4, batch_size=6)
+    setting = Setting(dataclasses.replace(RULE, hidden=(5,)), make_task("digits"), steps=4, batch_size=6)
     genome, key = setting.rule.init_genome(jax.random.key(0)), jax.random.key(1)
     arrays, stream = setting.sample(key), setting.stream(key)
     assert isinstance(stream.support, Stream)
     assert jax.tree.all(jax.tree.map(jnp.array_equal, as_arrays(stream.support), arrays.support))
-    assert batch_spec(stream) == batch_spec(arrays)
+    assert episode_spec(stream) == episode_spec(arrays)
     ours, theirs = (episode_loss(setting.rule, genome, key, each, cross_entropy)[0] for each in (stream, arrays))
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
 def test_a_stream_knows_its_own_length():
-    setting = Setting(dataclasses.replace(RULE, hidden=(5,)), make_task("digits"), unroll=4, batch_size=6)
+    setting = Setting(dataclasses.replace(RULE, hidden=(5,)), make_task("digits"), steps=4, batch_size=6)
     genome, stream = setting.rule.init_genome(jax.random.key(0)), setting.stream(jax.random.key(1))
     with pytest.raises(ValueError, match="steps is 2, but a stream has 4 batches"):
         unroll(setting.rule, genome, None, stream.support, 2)
@@ -90,7 +90,7 @@ def test_memory_of_a_long_life_without_gradient_hardly_depends_on_its_length():
     rule = dataclasses.replace(RULE, hidden=(5,))
 
     def temporary(steps):
-        setting = Setting(rule, make_task("digits"), unroll=steps, batch_size=128)
+        setting = Setting(rule, make_task("digits"), steps=steps, batch_size=128)
         population = jax.vmap(rule.init_genome)(jax.random.split(jax.random.key(0), 2))
         scores = jax.jit(lambda population, key: population_scores(Objective(), setting, population, key))
         compiled = scores.lower(population, jax.random.key(1)).compile()

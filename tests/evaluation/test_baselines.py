@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from evaluation_toys import Blobs
 
-from blur.core.episode import Batch, Episode, batch_spec, make_batch
+from blur.core.episode import Batch, Episode, episode_spec, make_batch
 from blur.evaluation.baselines import Baseline, genome_of, initial_grid, make_baselines, tune_baseline, with_synapses
 from blur.evaluation.cost import count_parameters, step_cost
 from blur.evaluation.curves import make_play, make_sampler
@@ -99,7 +99,7 @@ def test_parameters_are_all_numbers_in_synapses():
 
 def test_cost_of_a_step_counts_the_matrix_products():
     rule = OptaxMLP(hidden=(32,))
-    episode = Blobs(jnp.zeros(())).sample(KEY, unroll=2, batch_size=64)
+    episode = Blobs(jnp.zeros(())).sample(KEY, steps=2, batch_size=64)
     cost = step_cost(rule, rule.init_genome(KEY), episode)
     products = 2 * 64 * (2 * 3 * 32 + 3 * 32 * 2)  # forward and weights' gradients; inputs' gradients of layer 2
     assert products <= cost.flop <= 2 * products
@@ -115,18 +115,18 @@ class Slope:
     name = "slope"
     inputs = outputs = 1
 
-    def sample(self, key, *, unroll, batch_size, split="train", query_size=None):
+    def sample(self, key, *, steps, batch_size, split="train", query_size=None):
         if split == "test":
             raise AssertionError("tuning asked for test episodes")
         x = jnp.tile(jnp.asarray([[1.0], [-1.0]]), (batch_size // 2, 1))
         batch = make_batch(x, 3 * x)
-        return Episode(jax.tree.map(lambda leaf: jnp.stack([leaf] * unroll), batch), batch)
+        return Episode(jax.tree.map(lambda leaf: jnp.stack([leaf] * steps), batch), batch)
 
 
 def test_tuning_finds_the_known_best_rate_and_never_sees_test_episodes():
     rule = OptaxMLP(hidden=(), loss="l2", decay_steps=1)
     baseline = Baseline("sgd", rule, initial_grid("sgd", "regression"))
-    block = make_sampler(Slope(), 0, unroll=1, batch_size=4, split="validation")
+    block = make_sampler(Slope(), 0, steps=1, batch_size=4, split="validation")
     tuned = tune_baseline(baseline, make_play(rule, "regression"), block, "loss", 8)
     assert tuned.best.point["learning_rate"] == 0.5623  # on the refined grid, 0.5 is nearest
     assert tuned.best.loss == pytest.approx((1 - 2 * 0.5623) ** 2 * 9, rel=1e-3) or tuned.best.point["output_scale"] > 0
@@ -136,7 +136,7 @@ def test_tuning_finds_the_known_best_rate_and_never_sees_test_episodes():
 def test_a_grid_that_misses_the_best_rate_is_widened():
     rule = OptaxMLP(hidden=(), loss="l2", decay_steps=1)
     grid = {"learning_rate": (1e-5, 1e-4), "output_scale": (0.0,), "decay": (0.0,)}
-    block = make_sampler(Slope(), 0, unroll=1, batch_size=4, split="validation")
+    block = make_sampler(Slope(), 0, steps=1, batch_size=4, split="validation")
     tuned = tune_baseline(Baseline("sgd", rule, grid), make_play(rule, "regression"), block, "loss", 8)
     assert tuned.best.point["learning_rate"] == pytest.approx(0.5623, rel=1e-3)
     assert tuned.extensions == 4
@@ -151,5 +151,5 @@ def test_genomes_hold_the_values_of_the_point():
 
 
 def test_specs_of_episodes_are_those_of_batches():
-    episode = Blobs(jnp.zeros(())).sample(KEY, unroll=2, batch_size=4)
-    assert batch_spec(episode).inputs.shape == (4, 3)
+    episode = Blobs(jnp.zeros(())).sample(KEY, steps=2, batch_size=4)
+    assert episode_spec(episode).inputs.shape == (4, 3)

@@ -24,7 +24,7 @@ from blur.rules.optax_mlp import OptaxMLP
 PLAN = EvaluationPlan(
     tasks=("blobs",),
     hidden=(4,),
-    unrolls=(2, 3),
+    steps=(2, 3),
     batch_sizes=(8,),
     baselines=("sgd",),
     baseline_sizes=("width",),
@@ -69,7 +69,7 @@ def test_finished_conditions_are_not_computed_again(finished, played):
     groups = run(folder)
     assert next(groups) == first
     assert played == []
-    assert next(groups)[0].unroll == 3
+    assert next(groups)[0].steps == 3
     assert played == ["mine", "sgd", "sgd+bn"]
 
 

@@ -25,7 +25,7 @@ KEY = jax.random.key(0)
 PLAN = EvaluationPlan(
     tasks=("blobs",),
     hidden=(4,),
-    unrolls=(3,),
+    steps=(3,),
     batch_sizes=(8,),
     baselines=("sgd",),
     baseline_sizes=("width",),
@@ -119,7 +119,7 @@ def test_regressions_are_compared_by_loss():
 
 
 def test_curves_are_those_of_the_inner_loop():
-    block = make_sampler(Blobs(jnp.zeros(())), 3, unroll=4, batch_size=8, split="test")
+    block = make_sampler(Blobs(jnp.zeros(())), 3, steps=4, batch_size=8, split="test")
     genome = RULE.init_genome(KEY)
     (curves,) = play_all(make_play(RULE, "classification"), [genome], block, BLOCK + 2)
     assert curves.accuracy.shape == curves.loss.shape == (BLOCK + 2, 4)
@@ -132,7 +132,7 @@ def test_curves_are_those_of_the_inner_loop():
 
 def test_blocks_depend_on_seed_split_and_index_alone():
     def blocks(seed, split):
-        block = make_sampler(Blobs(jnp.zeros(())), seed, unroll=1, batch_size=2, split=split)
+        block = make_sampler(Blobs(jnp.zeros(())), seed, steps=1, batch_size=2, split=split)
         return [np.asarray(block(index).episodes.query.inputs) for index in (0, 1)]
 
     first = blocks(0, "test")
@@ -170,7 +170,7 @@ def test_a_data_set_is_loaded_once_for_all_resolutions():
 
 
 def test_conditions_are_all_combinations():
-    plan = EvaluationPlan(tasks=("a", "b"), resolutions=(8, 10), hidden=(4,), depths=(1, 2), unrolls=(5, 9))
+    plan = EvaluationPlan(tasks=("a", "b"), resolutions=(8, 10), hidden=(4,), depths=(1, 2), steps=(5, 9))
     conditions = plan.conditions((64,))
     assert len(conditions) == len(set(conditions)) == 16
     assert conditions[0] == Condition("a", 8, (4,), 5, 128)
@@ -208,7 +208,7 @@ def test_learners_of_one_network_are_compared_there_with_wide_baselines():
     ("fields", "message"),
     [
         ({"tasks": ()}, "tasks is empty; expected at least one"),
-        ({"unrolls": (0,)}, r"unrolls is \(0,\); expected sizes of at least 1"),
+        ({"steps": (0,)}, r"steps is \(0,\); expected sizes of at least 1"),
         ({"episodes": 1}, "episodes is 1; an interval needs at least 2"),
         ({"baselines": ("sdg",)}, "unknown baseline 'sdg'; expected some of sgd, momentum, adam"),
     ],

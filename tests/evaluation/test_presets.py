@@ -30,13 +30,13 @@ def test_conditions_differ_and_their_tasks_are_known(name):
     ],
 )
 def test_presets_are_these_conditions(name, tests):
-    assert [f"{condition.network_and_data}, T={condition.unroll}" for condition in conditions(name)] == tests
+    assert [f"{condition.network_and_data}, T={condition.steps}" for condition in conditions(name)] == tests
 
 
 def test_the_zoo_varies_every_axis():
     found = conditions("zoo")
     assert len(found) == 17
-    assert {condition.unroll for condition in found} == {10, 50, 200}
+    assert {condition.steps for condition in found} == {10, 50, 200}
     assert {condition.batch_size for condition in found} == {16, 128, 512}
     assert {len(condition.hidden) for condition in found} == {1, 2, 4, 5, 10}
     assert {condition.hidden[0] for condition in found} == {32, 64, 128, 512}

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blur.cli.main import main
-from blur.core.episode import Batch
+from blur.core.episode import Batch, Spec
 from blur.core.rule import UpdateRule
 from blur.files import genomes as genome_io
 from blur.files import tensors as tensor_file
@@ -55,7 +55,7 @@ class Tiny(UpdateRule):
             "layers": [transforms[1]],
         }
 
-    def init_state(self, genome, key, spec: Batch):
+    def init_state(self, genome, key, spec: Spec | Batch):
         return {"weights": jnp.zeros((spec.inputs.shape[-1], spec.targets.shape[-1])), "key": key}
 
     def step(self, genome, state, batch: Batch):

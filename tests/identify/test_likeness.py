@@ -8,19 +8,11 @@ import numpy as np
 import pytest
 
 from blur.identify import likeness as in_context
-from blur.identify.likeness import interpolate, likeness, products
-from blur.identify.probes import (
-    copy_sensitivities,
-    draw_tasks,
-    half_squared_errors,
-    losses_by_layer,
-    losses_of,
-    predictions,
-    sensitivities,
-    spectra_by_layer,
-)
+from blur.identify.likeness import likeness
+from blur.identify.probes import draw_tasks, half_squared_errors, losses_by_layer, losses_of, predictions, sensitivities
 from blur.identify.search import best_genome
 from blur.rules.in_context.constructed import GradientDescentAttention, gd_plus_plus, gradient_descent
+from blur.rules.in_context.inspection import copy_sensitivities, interpolate, products, spectra_by_layer
 from blur.rules.in_context.linear_attention import LinearAttention
 from blur.rules.in_context.transformer import Attend, Transformer
 from blur.tasks import InContextRegression

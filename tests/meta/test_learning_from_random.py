@@ -6,7 +6,7 @@ from blur.meta import MetaTraining, Setting, meta_train
 from blur.rules.bidirectional import Bidirectional
 from blur.tasks import make_task
 
-SETTING = Setting(Bidirectional(hidden=(16,), states=3), make_task("digits"), unroll=5, batch_size=64)
+SETTING = Setting(Bidirectional(hidden=(16,), states=3), make_task("digits"), steps=5, batch_size=64)
 
 
 @pytest.mark.parametrize(

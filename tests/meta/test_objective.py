@@ -27,7 +27,7 @@ def one_diverged() -> Score:
 def test_gradient_equals_central_differences(remat):
     with jax.enable_x64(True):
         task = LinearTask(jnp.asarray(1.0, jnp.float64), jnp.asarray(0.0, jnp.float64))
-        setting = Setting(LinearDescent(), task, unroll=4, batch_size=8)
+        setting = Setting(LinearDescent(), task, steps=4, batch_size=8)
         run = jax.jit(functools.partial(gradient, Objective(episodes=3, remat=remat)))
         key = jax.random.key(1)
 
@@ -150,7 +150,7 @@ def test_classes_fitness_is_refused_in_regression(fitness):
         population_scores(Objective(fitness), linear_setting(), genomes, jax.random.key(0))
 
 
-@pytest.mark.parametrize("name", ["unroll", "batch_size", "weight"])
+@pytest.mark.parametrize("name", ["steps", "batch_size", "weight"])
 @pytest.mark.usefixtures("no_type_checks")
 def test_settings_sizes_are_positive(name):
     with pytest.raises(ValueError, match=f"{name} of a setting is 0; expected a positive number"):

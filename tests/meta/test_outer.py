@@ -94,7 +94,7 @@ def test_every_strategy_moves_the_mean(name):
 
 
 def test_open_es_follows_the_gradient():
-    setting = drift_setting(unroll=1)
+    setting = drift_setting(steps=1)
     outer = EvolutionOuter(Objective(mapping="vmap"), Strategy("Open_ES", 20000, 1e-2, plain_sgd(1e-3)))
     moved = run(outer, setting, 1)[0].mean - VELOCITY  # ranks keep the direction alone
     slope = VELOCITY - TARGET
@@ -106,7 +106,7 @@ def test_open_es_follows_the_gradient():
 @pytest.mark.parametrize("truncation", [2, 6])
 def test_truncated_estimates_sum_to_the_gradient(name, truncation):
     """Over a life, E Σ estimates = ∇ Σ_n ¼ ‖n v − y‖² = Σ_n ½ n (n v − y), n the steps lived at each truncation."""
-    setting, rate = drift_setting(unroll=6), 1e-4
+    setting, rate = drift_setting(steps=6), 1e-4
     outer = TruncatedOuter(Objective(mapping="vmap"), Strategy(name, 40000, 0.1, plain_sgd(rate)), truncation)
     state, _, _ = run(outer, setting, 6 // truncation)
     lived = np.arange(truncation, 7, truncation)[:, None]
@@ -115,7 +115,7 @@ def test_truncated_estimates_sum_to_the_gradient(name, truncation):
 
 
 def test_a_life_in_pieces_is_the_whole_episode():
-    setting = linear_setting(unroll=6, start=-1.0)
+    setting = linear_setting(steps=6, start=-1.0)
     objective = Objective(episodes=2, mapping="vmap")
     outer = TruncatedOuter(objective, Strategy("NoiseReuseES", 4, 0.5, plain_sgd(0.0)), truncation=2)
     state, held, _ = run(outer, setting, 3)
@@ -132,7 +132,7 @@ def test_a_life_in_pieces_is_the_whole_episode():
 
 
 def test_a_new_life_starts_afresh():
-    setting = linear_setting(unroll=4)
+    setting = linear_setting(steps=4)
     outer = TruncatedOuter(Objective(mapping="vmap"), Strategy("PersistentES", 4, 0.1, plain_sgd(0.1)), truncation=2)
     for steps, lived in [(2, 4), (3, 2)]:
         np.testing.assert_array_equal(run(outer, setting, steps)[1].step, lived)
@@ -197,8 +197,8 @@ def test_population_is_even(population):
 
 def test_truncation_divides_the_unroll():
     outer = make_outer(MetaTraining(outer="PersistentES", truncation=3))
-    with pytest.raises(ValueError, match="truncation 3 does not divide the unroll 4"):
-        outer.period(linear_setting(unroll=4))
+    with pytest.raises(ValueError, match="truncation 3 does not divide the steps 4"):
+        outer.period(linear_setting(steps=4))
 
 
 def test_std_by_default_and_on_request():
@@ -221,7 +221,7 @@ def test_optimisers_of_networks_are_optimisers_of_genomes():
 
 @pytest.mark.parametrize("name", ["PersistentES", "NoiseReuseES"])
 def test_lives_on_images_are_read_piece_by_piece(name):
-    setting = Setting(Bidirectional(hidden=(3,), states=2), make_task("digits"), unroll=4, batch_size=6)
+    setting = Setting(Bidirectional(hidden=(3,), states=2), make_task("digits"), steps=4, batch_size=6)
     outer = TruncatedOuter(Objective(), Strategy(name, 4, 0.1, plain_sgd(0.1)), truncation=2)
     state, held, metrics = run(outer, setting, 2)
     np.testing.assert_array_equal(held.step, np.full((4, 1), 4))

@@ -80,7 +80,7 @@ def test_a_resumed_run_is_bit_exact(outer, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("outer", ["adam", "PersistentES"])
 def test_a_mixture_resumes_bit_exactly_and_compiles_once_per_setting(outer, tmp_path, monkeypatch):
-    mixture = [linear_setting(unroll=2, weight=2.0), linear_setting(unroll=4)]
+    mixture = [linear_setting(steps=2, weight=2.0), linear_setting(steps=4)]
     config = dataclasses.replace(SMALL, outer=outer)
     chunk = (run_gradient_chunk if outer == "adam" else run_forward_chunk).jitted
     chunk.clear_cache()
@@ -101,7 +101,7 @@ def test_data_are_arguments_not_constants():
     results = []
     for scale in (1.0, 2.0):
         task = LinearTask(jnp.asarray(scale), jnp.asarray(0.0))
-        results.append(run(SMALL, Setting(LinearDescent(), task, unroll=4, batch_size=8)))
+        results.append(run(SMALL, Setting(LinearDescent(), task, steps=4, batch_size=8)))
     assert run_gradient_chunk.jitted._cache_size() == 1
     assert results[0].fitness != results[1].fitness
 
@@ -203,7 +203,7 @@ def test_an_unfit_init_is_refused():
 
 
 def test_a_mixture_shares_one_genome():
-    other = Setting(Drift(), linear_setting().task, unroll=4, batch_size=8)
+    other = Setting(Drift(), linear_setting().task, steps=4, batch_size=8)
     with pytest.raises(ValueError, match=r"differ at \['log_rate'\]: setting 0 has \(\) and setting 1 has nothing"):
         run(SMALL, [linear_setting(), other])
 

@@ -38,7 +38,7 @@ def blobs(examples: int = 300, seed: int = 0):
 def test_digits_are_learned_as_vectors_and_as_images() -> None:
     data = load_digits()
     for inputs in (data.data, data.images):
-        model = train(ADAM, GENOME, inputs[:1200], data.target[:1200], unroll=100)
+        model = train(ADAM, GENOME, inputs[:1200], data.target[:1200], steps=100)
         assert np.mean(predict(model, inputs[1200:]) == data.target[1200:]) > 0.85
         assert model.shape == inputs.shape[1:]
         assert model.labels == tuple(range(10))
@@ -47,7 +47,7 @@ def test_digits_are_learned_as_vectors_and_as_images() -> None:
 @pytest.mark.parametrize("names", [np.array(["ant", "bee", "cow"]), np.array([7, -2, 40])])
 def test_labels_come_back_as_they_were_given(names: np.ndarray) -> None:
     inputs, classes = blobs()
-    model = train(ADAM, GENOME, inputs, names[classes], unroll=60)
+    model = train(ADAM, GENOME, inputs, names[classes], steps=60)
     predicted = predict(model, inputs)
     assert predicted.dtype.kind == names.dtype.kind
     assert np.mean(predicted == names[classes]) > 0.95
@@ -56,7 +56,7 @@ def test_labels_come_back_as_they_were_given(names: np.ndarray) -> None:
 
 def test_booleans_are_classes() -> None:
     inputs, classes = blobs()
-    model = train(ADAM, GENOME, inputs, classes == 1, unroll=60)
+    model = train(ADAM, GENOME, inputs, classes == 1, steps=60)
     assert model.labels == (False, True)
     assert np.mean(predict(model, inputs) == (classes == 1)) > 0.95
 
@@ -67,7 +67,7 @@ def test_regression_undoes_the_scale_of_its_targets(outputs: int | None) -> None
     linear = 1000 + 50 * (inputs - inputs.mean(0)) / inputs.std(0)
     targets = linear[:, 0] if outputs is None else linear[:, :outputs]
     rule = dataclasses.replace(ADAM, loss="l2")
-    model = train(rule, GENOME, inputs, targets, unroll=200)
+    model = train(rule, GENOME, inputs, targets, steps=200)
     predicted = predict(model, inputs)
     assert predicted.shape == ((300, 2) if outputs == 2 else (300,))
     assert np.mean((predicted - targets.reshape(predicted.shape)) ** 2) < 0.05 * np.var(targets)
@@ -75,7 +75,7 @@ def test_regression_undoes_the_scale_of_its_targets(outputs: int | None) -> None
 
 def test_one_example_at_a_time_gives_the_same() -> None:
     inputs, classes = blobs()
-    model = train(ADAM, GENOME, inputs, classes, unroll=20)
+    model = train(ADAM, GENOME, inputs, classes, steps=20)
     many = predict_outputs(model, inputs[:7])
     for example, expected in zip(inputs[:7], many, strict=True):
         np.testing.assert_allclose(predict_outputs(model, example), expected, rtol=1e-5, atol=1e-6)
@@ -85,10 +85,10 @@ def test_one_example_at_a_time_gives_the_same() -> None:
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, classes = blobs()
-    whole = train(ADAM, GENOME, inputs, classes, unroll=11, batch_size=32)
+    whole = train(ADAM, GENOME, inputs, classes, steps=11, batch_size=32)
     outputs = predict_outputs(whole, inputs)
     monkeypatch.setattr(model_module, "CHUNK_NUMBERS", 4 * 32 * 2)
-    parts = train(ADAM, GENOME, inputs, classes, unroll=11, batch_size=32)
+    parts = train(ADAM, GENOME, inputs, classes, steps=11, batch_size=32)
     for a, b in zip(jax.tree.leaves(whole.state.synapses), jax.tree.leaves(parts.state.synapses), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(predict_outputs(parts, inputs), outputs, rtol=1e-4, atol=1e-5)
@@ -97,7 +97,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_training_is_the_inner_loop_on_shuffled_epochs() -> None:
     """With batches of a third, three steps see every example once: the state is `unroll`'s on those batches."""
     inputs, classes = blobs(30)
-    model = train(ADAM, GENOME, inputs, classes, unroll=6, batch_size=10, seed=5)
+    model = train(ADAM, GENOME, inputs, classes, steps=6, batch_size=10, seed=5)
     order = model_module._shuffled_epochs(np.random.default_rng(5), 30, 60)
     assert sorted(order[:30]) == sorted(order[30:]) == list(range(30))
     assert not np.array_equal(order[:30], order[30:])
@@ -105,7 +105,7 @@ def test_training_is_the_inner_loop_on_shuffled_epochs() -> None:
     targets = 2.0 * np.eye(3)[classes] - 1
     rows = order.reshape(6, 10)
     support = make_batch(jnp.float32(standard[rows]), jnp.float32(targets[rows]))
-    start = ADAM.init_state(GENOME, jax.random.key(5), model_module.state_spec(2, 3, 10))
+    start = ADAM.init_state(GENOME, jax.random.key(5), make_spec(2, 3, 10))
     expected = unroll(ADAM, GENOME, start, support)[0]
     for a, b in zip(jax.tree.leaves(model.state.synapses), jax.tree.leaves(expected.synapses), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
@@ -113,7 +113,7 @@ def test_training_is_the_inner_loop_on_shuffled_epochs() -> None:
 
 def test_the_same_seed_gives_the_same_network() -> None:
     inputs, classes = blobs()
-    first, second, other = (train(ADAM, GENOME, inputs, classes, unroll=3, seed=seed) for seed in (0, 0, 1))
+    first, second, other = (train(ADAM, GENOME, inputs, classes, steps=3, seed=seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(predict_outputs(first, inputs), predict_outputs(second, inputs))
     assert not np.array_equal(predict_outputs(first, inputs), predict_outputs(other, inputs))
 
@@ -123,7 +123,7 @@ def test_the_same_seed_gives_the_same_network() -> None:
 def test_constant_features_do_no_harm(constant: float, dtype: type) -> None:
     inputs, classes = blobs()
     examples = np.column_stack([inputs, np.full(300, constant)]).astype(dtype)
-    model = train(ADAM, GENOME, examples, classes, unroll=60)
+    model = train(ADAM, GENOME, examples, classes, steps=60)
     assert model.inputs.std[-1] == 1
     assert np.mean(predict(model, examples) == classes) > 0.95
 
@@ -139,7 +139,7 @@ def test_constant_features_do_no_harm(constant: float, dtype: type) -> None:
         (np.ones((2, 1)), [1.0, np.inf], {}, "targets hold 1 values that are NaN"),
         (np.ones((2, 1)), [1, 1], {}, "expected at least two classes"),
         (np.ones((2, 1)), [[1, 2], [0, 1]], {}, r"shape \(2, 2\); expected labels \[n\]"),
-        (np.ones((2, 1)), [0, 1], {"unroll": 0}, "unroll is 0"),
+        (np.ones((2, 1)), [0, 1], {"steps": 0}, "steps is 0"),
         (np.ones((2, 1)), [0, 1], {"batch_size": 3}, "no more than the 2 examples"),
     ],
 )
@@ -150,7 +150,7 @@ def test_arrays_that_do_not_fit_are_named(inputs, labels, options, message: str)
 
 def test_prediction_names_the_expected_shape() -> None:
     inputs, classes = blobs()
-    model = train(ADAM, GENOME, inputs, classes, unroll=2)
+    model = train(ADAM, GENOME, inputs, classes, steps=2)
     with pytest.raises(ValueError, match=r"shape \(4, 3\), expected \('examples', 2\) or \(2,\)"):
         predict(model, np.zeros((4, 3)))
 
@@ -174,7 +174,7 @@ def test_the_shipped_attention_learns_a_linear_function_in_context() -> None:
     generator = np.random.default_rng(0)
     x, queries = generator.uniform(-0.5, 0.5, (20, 10)), generator.uniform(-0.5, 0.5, (99, 10))
     weights = generator.normal(size=10)
-    predicted = predict_in_context(file.rule, file.genome, x, x @ weights, queries, steps=file.horizon)
+    predicted = predict_in_context(file.rule, file.genome, x, x @ weights, queries, steps=file.steps)
     assert predicted.shape == (99,)
     assert np.mean((predicted - queries @ weights) ** 2) < 0.05 * np.var(queries @ weights)
 
@@ -284,7 +284,7 @@ def test_divergence_is_an_error() -> None:
     inputs, classes = blobs()
     genome = {**GENOME, "learning_rate": jnp.asarray(jnp.inf)}
     with pytest.raises(ValueError, match="training diverged within 5 inner steps"):
-        train(OptaxMLP(), genome, inputs, classes, unroll=5)
+        train(OptaxMLP(), genome, inputs, classes, steps=5)
 
 
 def test_predicting_in_context_wants_a_rule():

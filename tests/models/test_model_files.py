@@ -27,7 +27,7 @@ CLASSES = np.array(["no", "yes"])[(INPUTS.sum((1, 2)) > 0).astype(int)]
 
 
 def train_small(rule=OptaxMLP(hidden=(4,), optimizer="adam"), labels=CLASSES) -> Model:  # noqa: B008 (frozen)
-    return train(rule, rule.init_genome(jax.random.key(0)), INPUTS, labels, unroll=3, batch_size=20)
+    return train(rule, rule.init_genome(jax.random.key(0)), INPUTS, labels, steps=3, batch_size=20)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from blur.core.episode import Episode, batch_spec, make_batch
+from blur.core.episode import Episode, episode_spec, make_batch
 from blur.core.inner_loop import episode_loss, train_on, unroll
 from blur.core.losses import cross_entropy
 from blur.core.phases import chain
 from blur.meta import Setting
 from blur.meta.objective import Objective, population_scores
-from blur.meta.population import with_storage
 from blur.network.amendments import Oja, TieStates
 from blur.network.ends import Readout
 from blur.network.hebbian import ApplyChange
@@ -80,7 +79,7 @@ def test_room_for_more_steps_than_are_lived_changes_nothing():
 
 
 def test_a_population_scores_the_same_in_both_forms():
-    setting = Setting(Bidirectional(hidden=(5,), states=2), make_task("digits"), unroll=4, batch_size=6)
+    setting = Setting(Bidirectional(hidden=(5,), states=2), make_task("digits"), steps=4, batch_size=6)
     keys = jax.random.split(jax.random.key(3), 6)
     population = jax.vmap(setting.rule.init_genome)(keys)
     dual, plain = (
@@ -93,15 +92,15 @@ def test_a_population_scores_the_same_in_both_forms():
 def test_a_longer_life_than_there_is_room_for_is_one_clear_error():
     with pytest.raises(ValueError, match=r"6 inner steps, but .* room for 5; take fewer, or raise its dual_steps$"):
         loss(DUAL, random_genome(), random_episode(steps=6))
-    with pytest.raises(ValueError, match="unroll is 6, but the rule has room for 5"):
-        Setting(DUAL, make_task("digits"), unroll=6)
+    with pytest.raises(ValueError, match="steps is 6, but the rule has room for 5"):
+        Setting(DUAL, make_task("digits"), steps=6)
     with pytest.raises(ValueError, match="dual_steps is 0"):
         dataclasses.replace(DENSE, dual_steps=0)
 
 
 def test_a_batch_of_another_size_is_one_clear_error():
     genome, episode = random_genome(), random_episode()
-    state = DUAL.init_state(genome, jax.random.key(2), batch_spec(episode))
+    state = DUAL.init_state(genome, jax.random.key(2), episode_spec(episode))
     single = jax.tree.map(lambda leaf: leaf[0, :1], episode.support)
     with pytest.raises(ValueError, match="a batch of 1 examples, but the dual form has room for 8"):
         DUAL.step(genome, state, single)
@@ -109,7 +108,7 @@ def test_a_batch_of_another_size_is_one_clear_error():
 
 def test_a_life_that_goes_on_without_room_is_never_silently_wrong():
     genome, episode = random_genome(), random_episode()
-    state = DUAL.init_state(genome, jax.random.key(2), batch_spec(episode))
+    state = DUAL.init_state(genome, jax.random.key(2), episode_spec(episode))
     for _ in range(2):
         state, _ = unroll(DUAL, genome, state, episode.support)
     assert jnp.all(jnp.isnan(DUAL.predict(genome, state, episode.query.inputs)))
@@ -149,10 +148,10 @@ def test_operations_are_those_of_the_products():
 def test_wide_layers_and_short_lives_of_small_batches_choose_the_dual_form():
     task = make_task("digits")
     rule = Bidirectional(hidden=(256,))
-    short, long = (Setting(rule, task, unroll=steps, batch_size=8) for steps in (2, 200))
-    assert with_storage("auto", short).dual_steps == 2
-    assert with_storage("auto", long).dual_steps is None
-    assert with_storage("dual", long).dual_steps == 200
-    assert with_storage("dense", short) is rule
+    short, long = (Setting(rule, task, steps=steps, batch_size=8) for steps in (2, 200))
+    assert rule.for_population(short.spec, "auto") == (dataclasses.replace(rule, dual_steps=2), 4)
+    assert rule.for_population(long.spec, "auto") == (rule, None)
+    assert rule.for_population(long.spec, "dual").rule.dual_steps == 200
+    assert rule.for_population(short.spec, "dense").rule is rule
     with pytest.raises(ValueError, match="OptaxMLP has no dual form"):
-        with_storage("dual", dataclasses.replace(short, rule=OptaxMLP()))
+        OptaxMLP().for_population(short.spec, "dual")

@@ -24,7 +24,7 @@ LEARNERS = [
     Learner("blur", RULE, RULE.init_genome(jax.random.key(0))),
     Learner("layers", RULE, {"large": np.arange(400.0).reshape(20, 20), "stack": np.full((2, 3, 3), 0.0123)}),
 ]
-OTHER = [dataclasses.replace(record, task="other", hidden=(64,) * 10, unroll=2) for record in RECORDS]
+OTHER = [dataclasses.replace(record, task="other", hidden=(64,) * 10, steps=2) for record in RECORDS]
 
 
 class Page(HTMLParser):

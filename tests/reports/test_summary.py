@@ -10,7 +10,7 @@ from blur.reports.summary import HEADING, explanation, summary_markdown, summary
 
 
 def test_a_row_per_learner_and_condition():
-    deep = [dataclasses.replace(record, hidden=(64,) * 10, resolution=10, unroll=5) for record in RECORDS]
+    deep = [dataclasses.replace(record, hidden=(64,) * 10, resolution=10, steps=5) for record in RECORDS]
     assert summary_rows([*RECORDS, *deep]) == [
         (test, t, "blur", "0.9000", "adam+bn 0.8800", "+0.0200 [+0.010, +0.030]", "▲ better")
         for test, t in (("digits, hidden 64-64", "3"), ("digits 10×10, hidden 10×64", "5"))

@@ -295,7 +295,7 @@ def test_a_learning_curve_ends_where_the_episode_does():
 
 
 def test_a_genome_meta_trained_on_linear_regression_beats_the_random_one_it_started_as_fivefold():
-    setting = Setting(Bidirectional(hidden=(8,), states=2), LinearRegression(3), unroll=5, batch_size=16)
+    setting = Setting(Bidirectional(hidden=(8,), states=2), LinearRegression(3), steps=5, batch_size=16)
     config = MetaTraining(meta_steps=400, candidates=1, learning_rate=2e-2, validation_every=400, remat=False)
     random = setting.rule.init_genome(jax.random.key(0))
     trained = meta_train(setting, config, init=random, progress=False).genome

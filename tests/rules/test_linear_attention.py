@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blur.core.episode import Batch, Episode, make_batch
-from blur.core.inner_loop import FEW, train_on, unroll
+from blur.core.inner_loop import UNROLL_UP_TO, train_on, unroll
 from blur.files.genomes import load_genome, save_genome
 from blur.meta import Setting
 from blur.rules.in_context.constructed import GradientDescentAttention, gd_plus_plus, gradient_descent
@@ -85,7 +85,7 @@ def test_constructed_layers_are_steps_of_gradient_descent(dtype, seed, inputs, o
         assert jnp.max(jnp.abs(measured - expected)) <= TOLERANCE[dtype] * (1 + jnp.max(jnp.abs(expected)))
 
 
-@pytest.mark.parametrize("steps", [FEW, FEW + 1])
+@pytest.mark.parametrize("steps", [UNROLL_UP_TO, UNROLL_UP_TO + 1])
 def test_layers_in_a_loop_are_those_written_out(steps):
     with jax.enable_x64(True):
         context, queries, w0 = regression(1, 4, 2)
@@ -214,8 +214,8 @@ def test_a_step_beyond_the_last_layer_is_refused():
     rule = LinearAttention(3, layers=2)
     with pytest.raises(ValueError, match=r"3 inner steps, but .* room for 2; take fewer, or raise its layers$"):
         apply_layers(rule, rule.init_genome(KEY), context, queries, 3)
-    with pytest.raises(ValueError, match=r"unroll is 3, but the rule has room for 2; take fewer$"):
-        Setting(GradientDescentAttention(rule), InContextRegression(3), unroll=3, batch_size=5)
+    with pytest.raises(ValueError, match=r"steps is 3, but the rule has room for 2; take fewer$"):
+        Setting(GradientDescentAttention(rule), InContextRegression(3), steps=3, batch_size=5)
 
 
 def test_a_step_beyond_the_last_layer_is_refused_without_unroll_too():

@@ -38,8 +38,9 @@ from records import put_record, read_records, table, to_json  # noqa: E402
 from run import find_scripts, load  # noqa: E402
 
 from blur.files.genomes import load_genome  # noqa: E402
-from blur.identify.probes import draw_tasks, spectra_by_layer  # noqa: E402
+from blur.identify.probes import draw_tasks  # noqa: E402
 from blur.rules.in_context.constructed import gd_plus_plus, gradient_descent  # noqa: E402
+from blur.rules.in_context.inspection import spectra_by_layer  # noqa: E402
 
 
 def run(*arguments):
@@ -300,9 +301,9 @@ def test_a_training_goes_on_from_its_start(monkeypatch):
     calls = []
 
     def meta_train(setting, config, *, init, out):
-        calls.append((setting.unroll, config.meta_steps, init, out))
-        history = {"fitness": np.full((config.meta_steps, 1), 2.0 * setting.unroll)}
-        return SimpleNamespace(genome=f"of {setting.unroll} layers", history=history)
+        calls.append((setting.steps, config.meta_steps, init, out))
+        history = {"fitness": np.full((config.meta_steps, 1), 2.0 * setting.steps)}
+        return SimpleNamespace(genome=f"of {setting.steps} layers", history=history)
 
     monkeypatch.setattr(in_context.blur, "meta_train", meta_train)
     training = in_context.Training(3, layers=5, start=in_context.Training(2, layers=2))

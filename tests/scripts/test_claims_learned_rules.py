@@ -48,7 +48,7 @@ TINY = {
     "task": "digits",
     "resolution": 3,
     "width": 4,
-    "unroll": 2,
+    "steps": 2,
     "batch_size": 8,
     "baselines": ("sgd",),
     "episodes": 5,
@@ -84,7 +84,7 @@ def made_up(monkeypatch):
         return [records_of(learners, plan, condition) for plan, condition in conditions]
 
     def curves_on_test(preset, rule, genomes, condition, episodes):
-        curve = np.full((episodes, condition.unroll), 0.5)
+        curve = np.full((episodes, condition.steps), 0.5)
         return [Curves(curve, curve) for _ in genomes]
 
     for script in SCRIPTS:
@@ -98,8 +98,8 @@ def records_of(learners, plan, condition):
     names = {variant.name: "baseline" for variant in baselines.variants(plan)}
     names |= {learner.name: "learner" for learner in learners}
     sizes = {"task": condition.task, "resolution": condition.resolution, "hidden": condition.hidden}
-    fields = {**sizes, "unroll": condition.unroll, "differences_ci95": dict.fromkeys(names, (-0.1, 0.1))}
-    curve = tuple(np.linspace(0.1, 0.5, condition.unroll))
+    fields = {**sizes, "steps": condition.steps, "differences_ci95": dict.fromkeys(names, (-0.1, 0.1))}
+    curve = tuple(np.linspace(0.1, 0.5, condition.steps))
     fields |= {"curve_mean": curve, "curve_ci95": (curve, curve)}
     return {name: make_record(name, 0.5, kind=kind, **fields) for name, kind in names.items()}
 
@@ -109,7 +109,7 @@ def stand_in(tmp_path_factory) -> str:
     """A genome file in the place of a shipped one, hardly meta-trained."""
     folder = tmp_path_factory.mktemp("stand_in")
     rule = blur.Bidirectional(hidden=(4,))
-    setting = blur.Setting(rule, blur.make_task("digits", resolution=3), unroll=2, batch_size=8)
+    setting = blur.Setting(rule, blur.make_task("digits", resolution=3), steps=2, batch_size=8)
     blur.meta_train(setting, TRAINING, out=folder / "run")
     return str((folder / "run" / "genome.safetensors").rename(folder / "toy.safetensors"))
 
@@ -260,7 +260,7 @@ def test_depths_trained_and_tested(made_up, stand_in):
 
 
 def test_transfer_and_what_comes_after_the_horizon(made_up, stand_in):
-    data = {"data": (("digits", 3),), "optional_data": (("nothing/here", None),), "unrolls": (2, 4)}
+    data = {"data": (("digits", 3),), "optional_data": (("nothing/here", None),), "steps": (2, 4)}
     finding = b07_transfer.measure(tiny(b07_transfer, genome=stand_in, **data))
     check_names(finding)
     assert names_of(finding, judged=True)[2] == (
@@ -322,7 +322,7 @@ def test_decisions_are_what_a_trained_network_predicts():
     sgd = blur.TwoStateSGD(hidden=(16,), learning_rate=0.5)
     learner = blur.Learner("sgd", sgd, sgd.init_genome(jax.random.key(0)))
     task = blur.make_task("or")
-    episode = task.sample(jax.random.key(0), unroll=100, batch_size=64)
+    episode = task.sample(jax.random.key(0), steps=100, batch_size=64)
     outputs = b09_boolean.decisions(learner, episode, np.array([-0.7, 0.7]))
     np.testing.assert_array_equal(outputs > 0, [[False, True], [True, True]])  # rows are the second coordinate
 

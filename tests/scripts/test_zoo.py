@@ -16,7 +16,6 @@ import pytest
 import blur
 from blur.core.genome import check_same_genome, genome_shapes
 from blur.meta.config import make_outer
-from blur.rules.variants import with_hidden
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "zoo.py"
 
@@ -38,7 +37,7 @@ def reduced(recipe):
 
     def stage(old):
         parts = tuple(
-            dataclasses.replace(part, task="digits", resolution=3, hidden=(4,), unroll=2 + number, batch_size=8)
+            dataclasses.replace(part, task="digits", resolution=3, hidden=(4,), steps=2 + number, batch_size=8)
             for number, part in enumerate(old.mixture[:2])
         )
         return zoo.Stage(parts, dataclasses.replace(training, seed=old.training.seed))
@@ -53,7 +52,7 @@ def test_the_same_recipe_gives_the_same_file(tmp_path):
     assert zoo.make("toy", recipe, tmp_path / "3", tmp_path / "runs1").read_bytes() == first  # both runs are there
     assert str(tmp_path).encode() not in first
     file = blur.load_genome(tmp_path / "1" / "toy.safetensors")
-    assert file.horizon == 3
+    assert file.steps == 3
     assert file.card["command"] == "python scripts/zoo.py toy"
     stages = file.card["meta_training"]["stages"]
     assert [stage["settings"] for stage in stages] == [[0, 1], [2, 1]]
@@ -87,7 +86,7 @@ def test_every_stage_of_a_recipe_goes_on_from_the_one_before(name):
         make_outer(stage.training)
         assert stage.mixture
         for part in stage.mixture:
-            check_same_genome(own, genome_shapes(with_hidden(recipe.rule, part.hidden)), names=(name, str(number)))
+            check_same_genome(own, genome_shapes(recipe.rule.with_hidden(part.hidden)), names=(name, str(number)))
     assert recipe.minutes > 0 or not recipe.stages
 
 

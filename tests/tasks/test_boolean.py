@@ -19,7 +19,7 @@ TRUTH = {  # (first, second) positive: (no, no), (no, yes), (yes, no), (yes, yes
 
 
 def query(name: str, seed: int = 0, size: int = 4000) -> tuple[np.ndarray, np.ndarray]:
-    episode = BooleanTask((name,)).sample(jax.random.key(seed), unroll=1, batch_size=1, query_size=size)
+    episode = BooleanTask((name,)).sample(jax.random.key(seed), steps=1, batch_size=1, query_size=size)
     return np.asarray(episode.query.inputs), np.asarray(episode.query.targets[:, 0])
 
 
@@ -44,7 +44,7 @@ def test_every_function_has_both_values_within_the_plane(name: str) -> None:
 def test_random_functions_differ_between_episodes_but_not_within(name: str) -> None:
     truth = [np.mean(query(name, seed)[1] > 0) for seed in range(4)]
     assert len(set(truth)) == 4
-    episode = BooleanTask((name,)).sample(jax.random.key(0), unroll=8, batch_size=500, query_size=500)
+    episode = BooleanTask((name,)).sample(jax.random.key(0), steps=8, batch_size=500, query_size=500)
     support, labels = np.asarray(episode.support.inputs.reshape(-1, 2)), np.asarray(episode.support.targets.ravel())
     distance = np.sum((support[None] - np.asarray(episode.query.inputs)[:, None]) ** 2, axis=-1)
     nearest = labels[np.argmin(distance, axis=1)]
@@ -77,7 +77,7 @@ def test_two_moons_mirror_each_other() -> None:
 def test_a_mixture_draws_each_function() -> None:
     task = BooleanTask(("xor", "or"))
     keys = jax.random.split(jax.random.key(0), 200)
-    episodes = jax.vmap(lambda k: task.sample(k, unroll=1, batch_size=1, query_size=32))(keys)
+    episodes = jax.vmap(lambda k: task.sample(k, steps=1, batch_size=1, query_size=32))(keys)
     x, y = np.asarray(episodes.query.inputs), np.asarray(episodes.query.targets[..., 0])
     row = 2 * (x[..., 0] > 0) + (x[..., 1] > 0)
     agree = {name: (np.array(TRUTH[name])[row] == y).all(axis=1) for name in task.functions}

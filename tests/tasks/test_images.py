@@ -27,7 +27,7 @@ NUMBERED = image_task(
     from_arrays(numbered(), np.arange(400) % 10, test_inputs=numbered(100) + 400, test_targets=np.arange(100) % 10)
 )
 SAMPLE = jax.jit(
-    lambda task, key, split: task.sample(key, unroll=6, batch_size=50, split=split, query_size=40), static_argnums=2
+    lambda task, key, split: task.sample(key, steps=6, batch_size=50, split=split, query_size=40), static_argnums=2
 )
 
 
@@ -125,12 +125,12 @@ def test_constants_that_are_not_exact_in_binary_vanish(constant: float) -> None:
 
 
 def test_the_whole_test_set_can_be_the_query() -> None:
-    episode = NUMBERED.sample(jax.random.key(1), unroll=1, batch_size=5, split="test", query_size=100)
+    episode = NUMBERED.sample(jax.random.key(1), steps=1, batch_size=5, split="test", query_size=100)
     assert identities(episode.query.inputs) == set(range(400, 500))
 
 
 def test_a_small_pool_is_gone_through_again() -> None:
-    episode = jax.jit(lambda task, key: task.sample(key, unroll=6, batch_size=100))(NUMBERED, jax.random.key(0))
+    episode = jax.jit(lambda task, key: task.sample(key, steps=6, batch_size=100))(NUMBERED, jax.random.key(0))
     query, support = identities(episode.query.inputs), identities(episode.support.inputs)
     assert len(query) == 100  # the default: as many as a batch
     assert support == set(range(400)) - query - identities(NUMBERED.batch(jnp.arange(350, 400)).inputs)
@@ -145,7 +145,7 @@ def test_every_episode_divides_the_meta_train_pool_anew() -> None:
 @pytest.mark.parametrize(("split", "most"), [("train", 175), ("validation", 50), ("test", 100)])
 def test_a_query_beyond_its_pool_is_refused(split: str, most: int) -> None:
     with pytest.raises(ValueError, match=f"query_size is {most + 1}, but a {split} query may have {most} examples"):
-        NUMBERED.sample(jax.random.key(0), unroll=1, batch_size=1, split=split, query_size=most + 1)
+        NUMBERED.sample(jax.random.key(0), steps=1, batch_size=1, split=split, query_size=most + 1)
 
 
 def test_the_same_key_gives_the_same_bits_and_another_key_another_episode() -> None:

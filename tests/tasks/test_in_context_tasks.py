@@ -11,7 +11,7 @@ from blur.tasks.in_context import centred_uniform
 
 
 def sample(task, episodes=2000, **sizes):
-    sizes = {"unroll": 2, "batch_size": 10, **sizes}
+    sizes = {"steps": 2, "batch_size": 10, **sizes}
     return jax.jit(jax.vmap(lambda key: task.sample(key, **sizes)))(jax.random.split(jax.random.key(0), episodes))
 
 
@@ -88,7 +88,7 @@ def test_distractors_replace_so_many_labels_of_the_context_alone(count):
 def test_gaussian_regression_has_the_covariances_and_the_noise_asked_for():
     root = jnp.array([[2.0, 0.0], [1.0, 0.5]])
     task = GaussianRegression(root, 3 * jnp.eye(2), noise=0.5)
-    episode = sample(task, episodes=4000, unroll=1)
+    episode = sample(task, episodes=4000, steps=1)
     x = episode.support.inputs.reshape(-1, 2)
     assert jnp.allclose(x.T @ x / len(x), root @ root.T, atol=0.1)
     expected = 9 * jnp.trace(root @ root.T) + 0.25
@@ -140,4 +140,4 @@ def test_an_unknown_law_is_refused():
 
 def test_more_distractors_than_pairs_are_refused():
     with pytest.raises(ValueError, match="11 distractors do not fit in a context of 10"):
-        InContextRegression(distractors=11).sample(jax.random.key(0), unroll=1, batch_size=10)
+        InContextRegression(distractors=11).sample(jax.random.key(0), steps=1, batch_size=10)

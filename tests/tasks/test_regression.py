@@ -11,8 +11,8 @@ from numpy.polynomial import legendre as numpy_legendre
 from blur.tasks.regression import INPUT_LAWS, LinearRegression, Polynomial, Sine, covariance_spectrum, legendre
 
 
-def support_arrays(task, *, unroll=1, batch_size=20_000, seed=0, split="train"):
-    episode = task.sample(jax.random.key(seed), unroll=unroll, batch_size=batch_size, split=split, query_size=64)
+def support_arrays(task, *, steps=1, batch_size=20_000, seed=0, split="train"):
+    episode = task.sample(jax.random.key(seed), steps=steps, batch_size=batch_size, split=split, query_size=64)
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1]), episode.support)
     return np.asarray(flat.inputs), np.asarray(flat.targets), episode
 
@@ -80,7 +80,7 @@ def test_sparse_weights() -> None:
 )
 def test_targets_have_variance_one(task) -> None:
     keys = jax.random.split(jax.random.key(0), 3000)
-    targets = jax.vmap(lambda k: task.sample(k, unroll=1, batch_size=8).support.targets)(keys)
+    targets = jax.vmap(lambda k: task.sample(k, steps=1, batch_size=8).support.targets)(keys)
     np.testing.assert_allclose(jnp.mean(targets**2), 1, rtol=0.12)
 
 
@@ -112,7 +112,7 @@ def test_a_sine_of_the_frequency_fits_each_episode() -> None:
 
 
 def test_a_fixed_support_is_one_batch_for_all_steps() -> None:
-    episode = Sine(fixed_support=True).sample(jax.random.key(0), unroll=7, batch_size=5)
+    episode = Sine(fixed_support=True).sample(jax.random.key(0), steps=7, batch_size=5)
     assert episode.steps == 7
     assert episode.support.inputs.shape == (5, 1)
     assert episode.query.inputs.shape == (5, 1)
@@ -125,7 +125,7 @@ def test_numbers_can_vary_without_recompiling() -> None:
     def targets(task, key):
         nonlocal traced
         traced += 1
-        return task.sample(key, unroll=2, batch_size=3).support.targets
+        return task.sample(key, steps=2, batch_size=3).support.targets
 
     for noise in (0.0, 0.1, 0.2):
         targets(LinearRegression(4, noise=noise), jax.random.key(0))
@@ -139,7 +139,7 @@ def test_numbers_can_vary_without_recompiling() -> None:
         (lambda: LinearRegression(3, nonzero=4), "nonzero=4; expected between 1 and inputs=3"),
         (lambda: LinearRegression(3, input_law="cauchy"), "'cauchy' is unknown; expected one of uniform"),
         (lambda: Polynomial(-1), "degree=-1"),
-        (lambda: Sine().sample(jax.random.key(0), unroll=0, batch_size=1), "unroll is 0"),
+        (lambda: Sine().sample(jax.random.key(0), steps=0, batch_size=1), "steps is 0"),
     ],
 )
 @pytest.mark.usefixtures("no_type_checks")

@@ -76,5 +76,5 @@ def test_an_unknown_split_is_named() -> None:
 
 
 def test_an_impossible_size_is_named() -> None:
-    with pytest.raises(ValueError, match="unroll is 0; expected at least 1"):
-        check_sizes(batch_size=3, unroll=0)
+    with pytest.raises(ValueError, match="steps is 0; expected at least 1"):
+        check_sizes(batch_size=3, steps=0)

@@ -14,7 +14,7 @@ OFFLINE = [name for name in TASKS if name not in ("mnist", "fashion_mnist")]
 @pytest.mark.parametrize("name", OFFLINE)
 def test_every_task_keeps_its_promises(name: str) -> None:
     task = make_task(name)
-    sample = jax.jit(lambda task, key: task.sample(key, unroll=3, batch_size=4, split="validation", query_size=5))
+    sample = jax.jit(lambda task, key: task.sample(key, steps=3, batch_size=4, split="validation", query_size=5))
     first, again = sample(task, jax.random.key(0)), sample(make_task(name), jax.random.key(0))
     assert task.name == name
     stream = (4,) if name == "in_context_regression" else (3, 4)
@@ -37,7 +37,7 @@ def test_every_task_keeps_its_promises(name: str) -> None:
 def test_splits_of_one_key_are_different_episodes(name: str) -> None:
     task, key = make_task(name), jax.random.key(0)
     train, validation = (
-        jax.jit(lambda task, key, split=split: task.sample(key, unroll=2, batch_size=8, split=split))(task, key)
+        jax.jit(lambda task, key, split=split: task.sample(key, steps=2, batch_size=8, split=split))(task, key)
         for split in ("train", "validation")
     )
     assert not np.array_equal(train.support.inputs, validation.support.inputs)
@@ -48,7 +48,7 @@ def test_vmap_over_keys() -> None:
     task, keys = LinearRegression(3), jax.random.split(jax.random.key(0), 4)
 
     def sample(key):
-        return task.sample(key, unroll=2, batch_size=5)
+        return task.sample(key, steps=2, batch_size=5)
 
     episodes = jax.jit(jax.vmap(sample))(keys)
     assert episodes.support.inputs.shape == (4, 2, 5, 3)

@@ -32,11 +32,11 @@ class Blobs:
         one_hot = 2.0 * jax.nn.one_hot(labels.astype(int), 2) - 1
         return make_batch(x, one_hot if self.kind == "classification" else x.sum(-1, keepdims=True))
 
-    def sample(self, key, *, unroll, batch_size, split="train", query_size=None):
+    def sample(self, key, *, steps, batch_size, split="train", query_size=None):
         support_key, query_key = jax.random.split(key)
         shift = self.test_shift if split == "test" else 0.0
         return Episode(
-            self.examples(support_key, (unroll, batch_size), 0.0),
+            self.examples(support_key, (steps, batch_size), 0.0),
             self.examples(query_key, (query_size or batch_size,), shift),
         )
 

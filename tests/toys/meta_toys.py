@@ -66,11 +66,11 @@ class LinearTask:
     inputs = 3
     outputs = 1
 
-    def sample(self, key, *, unroll, batch_size, split="train", query_size=None):
+    def sample(self, key, *, steps, batch_size, split="train", query_size=None):
         size = query_size or batch_size
-        drawn = jax.random.normal(key, (2 + unroll * batch_size + size, 3), self.scale.dtype)  # one draw compiles fast
+        drawn = jax.random.normal(key, (2 + steps * batch_size + size, 3), self.scale.dtype)  # one draw compiles fast
         weights, x, q = drawn[1, :, None], self.scale * drawn[2:-size], self.scale * drawn[-size:]
-        x = x.reshape(unroll, batch_size, 3)
+        x = x.reshape(steps, batch_size, 3)
         bad = jnp.where(jax.scipy.special.ndtr(drawn[0, 0]) < self.poison, jnp.nan, 0.0).astype(self.scale.dtype)
         return Episode(make_batch(x, x @ weights + bad), make_batch(q, q @ weights))
 
@@ -87,14 +87,14 @@ class SignTask:
     inputs = 3
     outputs = 2
 
-    def sample(self, key, *, unroll, batch_size, split="train", query_size=None):
+    def sample(self, key, *, steps, batch_size, split="train", query_size=None):
         def batch(key, size):
             x = jax.random.normal(key, (size, 3), self.noise.dtype)
             sign = jnp.sign(x[:, :1])
             return make_batch(x, jnp.concatenate([sign, -sign], axis=-1))
 
         support_key, query_key = jax.random.split(key)
-        return Episode(batch(support_key, batch_size), batch(query_key, query_size or batch_size), steps=unroll)
+        return Episode(batch(support_key, batch_size), batch(query_key, query_size or batch_size), steps=steps)
 
 
 @jax.tree_util.register_dataclass
@@ -109,24 +109,24 @@ class FixedTarget:
     inputs = 1
     outputs = 4
 
-    def sample(self, key, *, unroll, batch_size, split="train", query_size=None):
+    def sample(self, key, *, steps, batch_size, split="train", query_size=None):
         def batch(*shape):
             return make_batch(jnp.zeros((*shape, 1)), jnp.broadcast_to(self.target, (*shape, 4)))
 
-        return Episode(batch(unroll, batch_size), batch(query_size or batch_size))
+        return Episode(batch(steps, batch_size), batch(query_size or batch_size))
 
 
-def drift_setting(unroll: int) -> Setting:
+def drift_setting(steps: int) -> Setting:
     """After n steps the loss is ¼ Σ_j (n v_j − y_j)² with y = (1, 2, 0, −1)."""
-    return Setting(Drift(), FixedTarget(jnp.array([1.0, 2.0, 0.0, -1.0])), unroll=unroll, batch_size=1)
+    return Setting(Drift(), FixedTarget(jnp.array([1.0, 2.0, 0.0, -1.0])), steps=steps, batch_size=1)
 
 
-def linear_setting(*, poison: float = 0.0, unroll: int = 4, start: float = -4.0, **options) -> Setting:
+def linear_setting(*, poison: float = 0.0, steps: int = 4, start: float = -4.0, **options) -> Setting:
     """Linear regression by gradient descent."""
     task = LinearTask(jnp.asarray(1.0), jnp.asarray(poison))
-    return Setting(LinearDescent(start), task, unroll=unroll, batch_size=8, **options)
+    return Setting(LinearDescent(start), task, steps=steps, batch_size=8, **options)
 
 
 def sign_setting(**options) -> Setting:
     """Classification by gradient descent."""
-    return Setting(LinearDescent(), SignTask(jnp.asarray(0.0)), unroll=4, batch_size=16, **options)
+    return Setting(LinearDescent(), SignTask(jnp.asarray(0.0)), steps=4, batch_size=16, **options)

@@ -17,7 +17,7 @@ def make_record(learner, mean, *, kind="baseline", difference=(-0.02, 0.02), met
         "resolution": None,
         "hidden": (64, 64),
         "network": (64, 64),
-        "unroll": 3,
+        "steps": 3,
         "batch": 128,
         "statistics": "support",
         "episodes": 100,

@@ -21,7 +21,7 @@ from blur.meta.setting import Setting
 from blur.parallel.devices import Axis, gathered, share
 
 TRUNCATED = ("PersistentES", "NoiseReuseES")
-"""The strategies that work on truncated unrolls."""
+"""The strategies that work on truncated lives."""
 
 
 @functools.cache

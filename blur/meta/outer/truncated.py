@@ -1,6 +1,6 @@
-"""Meta-training by evolution on truncated unrolls: persistent and noise-reuse evolution strategies.
+"""Meta-training by evolution on truncated lives: persistent and noise-reuse evolution strategies.
 
-A *life* is one episode of `unroll` inner steps, lived in pieces of `truncation` steps, one per meta-step. Between
+A *life* is one episode of `steps` inner steps, lived in pieces of `truncation` steps, one per meta-step. Between
 meta-steps the learners' states are held; the genome changes under them. A meta-step's fitness is the loss on the
 life's query after its own piece alone. Both members of an antithetic pair live the same episodes.
 
@@ -17,13 +17,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PyTree
 
-from blur.core.episode import Batch, Episode, Stream, as_arrays
+from blur.core.episode import Batch, Episode, Stream, as_arrays, episode_spec
 from blur.core.inner_loop import unroll
 from blur.core.rule import Genome, UpdateRule
 from blur.meta.objective import Metrics, Objective, Score, score, summarise
 from blur.meta.outer.base import Outer
 from blur.meta.outer.evolution import Strategy, initial_state
-from blur.meta.population import members_at_once
+from blur.meta.population import over_members
 from blur.meta.setting import Setting
 from blur.parallel.devices import Axis, gathered, share
 from blur.support.mapping import mapped
@@ -36,7 +36,7 @@ class TruncatedOuter(Outer):
     Attributes:
       objective: what is minimised; its episodes are lives per member.
       strategy: how to build the strategy.
-      truncation: inner steps per meta-step; it has to divide the unroll.
+      truncation: inner steps per meta-step; it has to divide the steps of a life.
     """
 
     objective: Objective
@@ -67,21 +67,21 @@ class TruncatedOuter(Outer):
         """Meta-steps per life.
 
         Raises:
-          ValueError: the truncation does not divide the unroll.
+          ValueError: the truncation does not divide the steps of a life.
         """
-        if self.truncation < 1 or setting.unroll % self.truncation:
+        if self.truncation < 1 or setting.steps % self.truncation:
             raise ValueError(
-                f"truncation {self.truncation} does not divide the unroll {setting.unroll}; "
+                f"truncation {self.truncation} does not divide the steps {setting.steps}; "
                 "expected a whole number of truncations per episode"
             )
-        return setting.unroll // self.truncation
+        return setting.steps // self.truncation
 
     def step(
         self, state: PyTree, held: PyTree, key: Key[Array, ""], index: Int[Array, ""], setting: Setting
     ) -> tuple[PyTree, PyTree, Metrics]:
         """See `Outer.step`."""
         strategy, params = self.strategy.build(setting.rule)
-        params = params.replace(T=setting.unroll, K=self.truncation)
+        params = params.replace(T=setting.steps, K=self.truncation)
         lived = state.inner_step_counter
         ask_key, tell_key, life_key = step_keys(key, index, born=index - lived // self.truncation)
         population, state = strategy.ask(ask_key, state, params)
@@ -102,14 +102,10 @@ class TruncatedOuter(Outer):
         return jnp.concatenate([pairs, pairs])
 
     def _newborn(self, population: Genome, keys: Key[Array, "population episodes 2"], setting: Setting) -> PyTree:
-        def first_batch(key: Key[Array, ""]) -> Batch:
-            support, steps = piece(setting.stream(key), 0, 1)
-            return support if steps is not None else jax.tree.map(lambda leaf: leaf[0], support)
-
         def one(genome: Genome, keys: Key[Array, "2"]) -> PyTree:
-            return setting.rule.init_state(genome, keys[1], jax.eval_shape(first_batch, keys[0]))
+            return setting.rule.init_state(genome, keys[1], episode_spec(setting.stream(keys[0])))
 
-        return self._over_learners(setting.rule, one)(population, keys)
+        return self._over_learners(setting, one)(population, keys)
 
     def _live(
         self,
@@ -128,15 +124,15 @@ class TruncatedOuter(Outer):
             outputs = setting.rule.predict(genome, learner, episode.query.inputs)
             return learner, score(self.objective, setting, outputs, episode.query)
 
-        return self._over_learners(setting.rule, one)(population, keys, held)
+        return self._over_learners(setting, one)(population, keys, held)
 
-    def _over_learners(self, rule: UpdateRule, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _over_learners(self, setting: Setting, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function(genome, …)` over `[population, episodes]`; the genome has the first axis alone."""
 
         def member(genome: Genome, *arguments: PyTree) -> PyTree:
             return mapped(lambda *each: function(genome, *each), self.objective.mapping)(*arguments)
 
-        return mapped(member, self.objective.mapping, batch_size=members_at_once(rule))
+        return over_members(member, self.objective.mapping, setting.rule.for_population(setting.spec, "dense"))
 
 
 def step_keys(

@@ -172,3 +172,18 @@ def count_operations(*, inputs: int, outputs: int, states: int, batch: int, step
     pairs = steps * (steps + 1) / 2 * batch**2
     shared = (steps + 1) * batch * inputs * wide + pairs * inputs
     return Operations((2 * steps + 1) * batch * inputs * wide, shared / genomes + pairs * wide)
+
+
+DUAL_COST = 2.4
+"""How much longer an operation of the dual form takes, as its products are smaller (`blur benchmark --dual`)."""
+
+DUAL_AT_ONCE = 4
+"""Members of a population that a loop on a CPU plays together in dual form: they share products with the inputs."""
+
+
+def dual_is_faster(*, inputs: int, outputs: int, states: int, batch: int, steps: int) -> bool:
+    """Whether the dual form of a layer's synapses needs so few operations that it should take less time."""
+    operations = count_operations(
+        inputs=inputs, outputs=outputs, states=states, batch=batch, steps=steps, genomes=DUAL_AT_ONCE
+    )
+    return DUAL_COST * operations.dual <= operations.dense

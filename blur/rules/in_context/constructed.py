@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from blur.core.episode import Batch
+from blur.core.episode import Batch, Spec
 from blur.core.genome import check_same_genome, genome_shapes
 from blur.core.rule import Genome, UpdateRule
 from blur.rules.in_context.linear_attention import AttentionState, LinearAttention
@@ -130,19 +130,19 @@ class GradientDescentAttention(UpdateRule):
         return genome | ({"shrinkage": jnp.zeros(shape)} if self.plus_plus else {})
 
     @property
-    def inputs(self) -> int:
+    def inputs(self) -> int:  # type: ignore[override]
         """Numbers of x."""
         return self.attention.inputs
 
     @property
-    def outputs(self) -> int:
+    def outputs(self) -> int:  # type: ignore[override]
         """Numbers of y."""
         return self.attention.outputs
 
     @property
-    def longest_life(self) -> int | None:
-        """See `LinearAttention.longest_life`."""
-        return self.attention.longest_life
+    def max_steps(self) -> int | None:
+        """See `LinearAttention.max_steps`."""
+        return self.attention.max_steps
 
     @property
     def in_context(self) -> bool:
@@ -155,7 +155,7 @@ class GradientDescentAttention(UpdateRule):
             return gd_plus_plus(self.attention, genome["step_size"], genome["shrinkage"])
         return gradient_descent(self.attention, genome["step_size"])
 
-    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> AttentionState:
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Spec | Batch) -> AttentionState:
         """See `LinearAttention.init_state`."""
         check_same_genome(genome_shapes(self), genome, names=("the rule's", "the one given"))
         return self.attention.init_state(self.weights(genome), key, spec)

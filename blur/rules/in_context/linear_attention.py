@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from blur.core.episode import Batch
+from blur.core.episode import Batch, Spec
 from blur.core.genome import check_same_genome, genome_shapes
 from blur.core.rule import Genome, UpdateRule
 from blur.rules.in_context.tokens import (
@@ -82,7 +82,7 @@ class LinearAttention(UpdateRule):
       ValueError: a size is below 1, `initial_scale` is negative or not finite, or `damping` is not finite.
     """
 
-    inputs: int
+    inputs: int = dataclasses.field()
     outputs: int = 1
     layers: int | None = None
     heads: int = 1
@@ -98,13 +98,15 @@ class LinearAttention(UpdateRule):
         check_initial_scale(self.initial_scale)
         check_damping(self.damping)
 
+    steps_field = "layers"
+
     @property
     def width(self) -> int:
         """Numbers of a token."""
         return self.inputs + self.outputs
 
     @property
-    def longest_life(self) -> int | None:
+    def max_steps(self) -> int | None:
         """The number of layers, if each has its own genome."""
         return self.layers
 
@@ -119,7 +121,7 @@ class LinearAttention(UpdateRule):
         genome = random_heads(key, self.heads, self.key_size, self.width, self.initial_scale, depth)
         return genome | ({"start": jnp.zeros((self.outputs, self.inputs))} if self.start else {})
 
-    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> AttentionState:
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Spec | Batch) -> AttentionState:
         """No layer yet.
 
         Raises:

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from blur.core.episode import Batch
+from blur.core.episode import Batch, Spec
 from blur.core.phases import Chain, Phase, chain
 from blur.core.rule import Genome
 from blur.core.state import State
@@ -38,7 +38,7 @@ class PresentPairs(Phase):
     Owns the state field `residual` [batch, outputs].
     """
 
-    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Spec | Batch) -> State:
         """Adds `residual`, before anything is presented.
 
         Raises:
@@ -77,9 +77,9 @@ def _width(state: State) -> int:
     return state.synapses[0].forward.shape[1]
 
 
-def _check_pairs(spec: Batch) -> None:
+def _check_pairs(spec: Spec | Batch) -> None:
     """Raises ValueError unless there is at least one pair, and every x has a y and a weight."""
-    x, y, weight = (leaf.shape for leaf in spec)
+    x, y, weight = (leaf.shape for leaf in (spec.inputs, spec.targets, spec.weight))
     if len(x) != 2 or len(y) != 2 or not x[:1] == y[:1] == weight or 0 in (*x, *y):
         raise ValueError(
             f"the context has inputs {x} and targets {y} with weights {weight}; expected [n, inputs] and [n, outputs] "
@@ -107,7 +107,7 @@ class SumSynapses(Phase):
     Owns the state field `written`, that sum.
     """
 
-    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Batch) -> State:
+    def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Spec | Batch) -> State:
         """Adds `written`, which is zero."""
         return state.replace(written=jax.tree.map(jnp.zeros_like, state.synapses))
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from blur.core.episode import Batch
+from blur.core.episode import Batch, Spec
 from blur.core.rule import Genome
 
 Tokens = Float[Array, "tokens width"]
@@ -49,9 +49,10 @@ def random_matrix(key: Key[Array, ""], shape: tuple[int, ...], scale: float) -> 
     return jnp.sqrt(scale / shape[-1]) * jax.random.normal(key, shape)
 
 
-def check_context(genome: Genome, batch: Batch, inputs: int, outputs: int) -> None:
+def check_context(genome: Genome, batch: Batch | Spec, inputs: int, outputs: int) -> None:
     """Raises ValueError unless the batch has at least one example, all of these widths and of the genome's type."""
-    x, y, weight = (leaf.shape for leaf in batch)
+    leaves = batch.inputs, batch.targets, batch.weight
+    x, y, weight = (leaf.shape for leaf in leaves)
     count = x[:1]
     if x != (*count, inputs) or y != (*count, outputs) or weight != count or 0 in count:
         raise ValueError(
@@ -59,7 +60,7 @@ def check_context(genome: Genome, batch: Batch, inputs: int, outputs: int) -> No
             f"+ {outputs} numbers; expected [n, {inputs}] and [n, {outputs}] with [n], n ≥ 1"
         )
     own = jnp.result_type(*jax.tree.leaves(genome))
-    types = [jnp.result_type(leaf.dtype) for leaf in batch]
+    types = [jnp.result_type(leaf.dtype) for leaf in leaves]
     if any(dtype != own for dtype in types):
         raise ValueError(
             f"the context has inputs, targets and weights of types {', '.join(map(str, types))}, but the genome is "

@@ -18,8 +18,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from blur.core.episode import Batch
+from blur.core.episode import Batch, Spec, Stream
 from blur.core.genome import check_same_genome, genome_shapes
+from blur.core.inner_loop import unroll
 from blur.core.rule import Genome, UpdateRule
 from blur.rules.in_context.tokens import (
     attend,
@@ -211,7 +212,7 @@ class Transformer(UpdateRule):
         there is no layer or one that does not fit the others.
     """
 
-    inputs: int
+    inputs: int = dataclasses.field()
     outputs: int = 1
     layers: tuple[Layer, ...] = (Attend(),)
     tokens: Literal["paired", "alternating"] = "paired"
@@ -241,7 +242,7 @@ class Transformer(UpdateRule):
             width = layer.width if isinstance(layer, Embed) else width
         return genome
 
-    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Batch) -> TransformerState:
+    def init_state(self, genome: Genome, key: Key[Array, ""], spec: Spec | Batch) -> TransformerState:
         """A context that weighs nothing.
 
         Raises:
@@ -283,6 +284,18 @@ class Transformer(UpdateRule):
             tokens = self._applied(genome, index, layer, tokens, (state.views[index], state.weight))
             outputs.append(-tokens[:, -self.outputs :])
         return jnp.stack(outputs)
+
+    def predict_by_step(
+        self,
+        genome: Genome,
+        state: TransformerState,
+        support: Batch | Stream,
+        inputs: Float[Array, "batch inputs"],
+        steps: int | None = None,
+    ) -> Float[Array, "layers batch outputs"]:
+        """`predict_by_layer` after the last step: one step is all layers."""
+        state, _ = unroll(self, genome, state, support, steps)
+        return self.predict_by_layer(genome, state, inputs)
 
     def sequence(self, batch: Batch) -> tuple[Tokens, Float[Array, "tokens"]]:
         """The context's tokens before the first layer, and their weights."""

@@ -10,32 +10,31 @@ from blur.core.rule import UpdateRule
 from blur.rules.bidirectional import Bidirectional
 from blur.rules.in_context.transformer import Attend, Perceptron, Transformer
 from blur.rules.optax_mlp import OptaxMLP
-from blur.rules.variants import hidden_of, statistics_of, with_hidden, with_statistics
 
 
 def test_hidden_of_a_rule():
-    assert with_hidden(OptaxMLP(hidden=(8,), optimizer="adam"), (3, 4)) == OptaxMLP(hidden=(3, 4), optimizer="adam")
-    assert with_hidden(Bidirectional(hidden=(8,), states=2), (3, 4)) == Bidirectional(hidden=(3, 4), states=2)
+    assert OptaxMLP(hidden=(8,), optimizer="adam").with_hidden((3, 4)) == OptaxMLP(hidden=(3, 4), optimizer="adam")
+    assert Bidirectional(hidden=(8,), states=2).with_hidden((3, 4)) == Bidirectional(hidden=(3, 4), states=2)
 
 
 def test_hidden_of_a_chain_is_that_of_its_phases():
-    assert with_hidden(Bidirectional(hidden=(8,)).chain, (3, 4)) == Bidirectional(hidden=(3, 4)).chain
+    assert Bidirectional(hidden=(8,)).chain.with_hidden((3, 4)) == Bidirectional(hidden=(3, 4)).chain
 
 
 def test_the_units_of_a_layer_are_not_the_hidden_layers_of_a_network():
     rule = Transformer(3, layers=(Perceptron(8), Attend()))
-    assert hidden_of(rule) == set()
+    assert rule.hidden is None
     with pytest.raises(ValueError, match="Transformer has no field 'hidden'"):
-        with_hidden(rule, (3,))
+        rule.with_hidden((3,))
 
 
 def test_statistics_of_a_rule_and_of_a_chain():
-    assert statistics_of(OptaxMLP(statistics="query")) == {"query"}
-    assert statistics_of(Bidirectional().chain) == {"support"}
-    assert statistics_of(Constant(2.0)) == set()
-    assert with_statistics(OptaxMLP(), "query") == OptaxMLP(statistics="query")
+    assert OptaxMLP(statistics="query").statistics == "query"
+    assert Bidirectional().chain.statistics == "support"
+    assert Constant(2.0).statistics is None
+    assert OptaxMLP().with_statistics("query") == OptaxMLP(statistics="query")
     chain = Bidirectional(statistics="support").chain
-    assert with_statistics(chain, "query") == Bidirectional(statistics="query").chain
+    assert chain.with_statistics("query") == Bidirectional(statistics="query").chain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +57,6 @@ class Constant(UpdateRule):
 
 
 def test_rules_without_the_fields():
-    assert with_statistics(Constant(2.0), "query") == Constant(2.0)
+    assert Constant(2.0).with_statistics("query") == Constant(2.0)
     with pytest.raises(ValueError, match=r"Constant has no field 'hidden'.*expected a rule whose hidden layers can"):
-        with_hidden(Constant(), (3,))
+        Constant().with_hidden((3,))

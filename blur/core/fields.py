@@ -1,0 +1,38 @@
+"""A field of a rule or of its phases, at any depth: found and replaced."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def field_values(node: Any, field: str, kind: type) -> set[Any]:
+    """The values of every field of that name and type, at any depth of dataclasses and tuples."""
+    parts = _parts(node)
+    found = {value for name, value in parts if name == field and isinstance(value, kind)}
+    return found.union(*(field_values(value, field, kind) for _, value in parts))
+
+
+def replace_field(node: T, field: str, value: Any, kind: type) -> T:
+    """A copy in which every field of that name and type, at any depth, has the value."""
+    return _replaced(node, field, value, kind)
+
+
+def _replaced(node: Any, field: str, value: Any, kind: type) -> Any:
+    parts = [
+        (name, value if name == field and isinstance(part, kind) else _replaced(part, field, value, kind))
+        for name, part in _parts(node)
+    ]
+    if type(node) is tuple:
+        return tuple(part for _, part in parts)
+    return dataclasses.replace(node, **dict(parts)) if parts else node
+
+
+def _parts(node: Any) -> list[tuple[str, Any]]:
+    if type(node) is tuple:
+        return [("", part) for part in node]
+    if dataclasses.is_dataclass(node) and not isinstance(node, type):
+        return [(field.name, getattr(node, field.name)) for field in dataclasses.fields(node) if field.init]
+    return []
