@@ -1,4 +1,4 @@
-"""A field of a rule or of its phases, at any depth: found and replaced."""
+"""Fields of rules and phases: defaults that subclasses replace; fields at any depth, found and replaced."""
 
 from __future__ import annotations
 
@@ -6,6 +6,21 @@ import dataclasses
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+class DefaultUntilSet:
+    """A class attribute that dataclass fields of subclasses may replace, with or without a default of their own.
+
+    Instances read `value`. Classes have no such attribute, or dataclasses would take it for the field's default.
+    """
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __get__(self, instance: object | None, owner: type) -> Any:
+        if instance is None:
+            raise AttributeError("only instances have this attribute")
+        return self.value
 
 
 def field_values(node: Any, field: str, kind: type) -> set[Any]:

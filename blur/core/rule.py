@@ -8,12 +8,12 @@ rule's *genome* holds its meta-parameters, every number that a grid, a populatio
 from __future__ import annotations
 
 import abc
-from typing import ClassVar, Literal, NamedTuple, Self, TypeAlias
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 from jaxtyping import Array, Float, Key, PyTree
 
 from blur.core.episode import Batch, Spec, Stream
-from blur.core.fields import replace_field
+from blur.core.fields import DefaultUntilSet, replace_field
 
 Genome: TypeAlias = PyTree
 """Meta-parameters of a rule: a pytree of floating-point arrays."""
@@ -52,10 +52,10 @@ class UpdateRule(abc.ABC):
       steps_field: the field that sets `max_steps`, for error messages; None if there is no such field.
     """
 
-    inputs: int | None = None
-    outputs: int | None = None
-    hidden: tuple[int, ...] | None = None
-    statistics: StatisticsRule | None = None
+    inputs: int | None = DefaultUntilSet(None)  # type: ignore[assignment]
+    outputs: int | None = DefaultUntilSet(None)  # type: ignore[assignment]
+    hidden: tuple[int, ...] | None = DefaultUntilSet(None)  # type: ignore[assignment]
+    statistics: StatisticsRule | None = DefaultUntilSet(None)  # type: ignore[assignment]
     steps_field: ClassVar[str | None] = None
 
     @property
@@ -114,7 +114,7 @@ class UpdateRule(abc.ABC):
             self, genome, state, support, steps, observe=lambda learned: self.predict(genome, learned, inputs)
         )[1]
 
-    def with_hidden(self, widths: tuple[int, ...]) -> Self:
+    def with_hidden(self, widths: tuple[int, ...]) -> UpdateRule:
         """The rule with hidden layers of these widths; a genome that serves any width stays as it is.
 
         Raises:
@@ -127,7 +127,7 @@ class UpdateRule(abc.ABC):
             )
         return replace_field(self, "hidden", tuple(widths), tuple)
 
-    def with_statistics(self, statistics: StatisticsRule) -> Self:
+    def with_statistics(self, statistics: StatisticsRule) -> UpdateRule:
         """The rule predicting with these statistics; a rule without statistics stays as it is."""
         return self if self.statistics is None else replace_field(self, "statistics", statistics, str)
 

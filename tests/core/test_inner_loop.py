@@ -43,14 +43,14 @@ def test_meta_gradients_in_segments_equal_those_that_store_everything(make, step
             )
 
         expected, by_step = slope(False), slope(True)
-        monkeypatch.setattr(inner_loop, "LONG", 5)
+        monkeypatch.setattr(inner_loop, "SEGMENTS_ABOVE", 5)
         for found in (by_step, slope(True)):
             for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-13)
 
 
 def test_segments_observe_every_step_in_order(monkeypatch):
-    monkeypatch.setattr(inner_loop, "LONG", 5)
+    monkeypatch.setattr(inner_loop, "SEGMENTS_ABOVE", 5)
     genome, episode = RULE.init_genome(jax.random.key(2)), repeated(11)
     state = RULE.init_state(genome, jax.random.key(3), episode_spec(episode))
     _, seen = unroll(RULE, genome, state, episode.support, 11, observe=lambda s: s.step, remat=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from blur.core.episode import make_batch
+from blur.core.episode import make_batch, make_spec
 from blur.core.inner_loop import unroll
 from blur.files.genomes import load_genome
 from blur.models import fit as model_module

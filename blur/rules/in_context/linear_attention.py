@@ -82,7 +82,7 @@ class LinearAttention(UpdateRule):
       ValueError: a size is below 1, `initial_scale` is negative or not finite, or `damping` is not finite.
     """
 
-    inputs: int = dataclasses.field()
+    inputs: int
     outputs: int = 1
     layers: int | None = None
     heads: int = 1

@@ -212,7 +212,7 @@ class Transformer(UpdateRule):
         there is no layer or one that does not fit the others.
     """
 
-    inputs: int = dataclasses.field()
+    inputs: int
     outputs: int = 1
     layers: tuple[Layer, ...] = (Attend(),)
     tokens: Literal["paired", "alternating"] = "paired"
@@ -250,7 +250,7 @@ class Transformer(UpdateRule):
         """
         check_same_genome(genome_shapes(self), genome, names=("the rule's", "the one given"))
         check_context(genome, spec, self.inputs, self.outputs)
-        after = jax.eval_shape(self._read, genome, spec)
+        after = jax.eval_shape(self._read, genome, Batch(spec.inputs, spec.targets, spec.weight))
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), after)
 
     def step(self, genome: Genome, state: TransformerState, batch: Batch) -> TransformerState:
