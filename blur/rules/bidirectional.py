@@ -28,15 +28,15 @@ SynapseRule = Literal["separate", "tied"]
 class Bidirectional(ChainRule):
     """Neurons of k states, swept forward by inputs and backward by predictions and targets, and Hebbian synapses.
 
-    No loss and no gradient enters an inner step: prediction and target are both presented to the output layer, and what
-    the backward sweep makes of them is up to the genome, some hundreds of numbers that all neurons share, and all
+    No loss and no gradient enters an inner step. The output layer is shown prediction and target; the genome decides
+    how the backward sweep uses them. A genome has some hundreds of numbers. All neurons share them, and so do all
     layers between the ends:
 
       forward   a_j ← σ(N(f a_j + η Σ_i w_ij ν a_i))
       backward  a_i ← σ(N(f a_i + η g Σ_j v_ji μ a_j)), g = β + γᵀ a_i, from (prediction, target, 0, …) on
       synapses  w_ij ← f̃ w_ij + η̃_t Σ_batch (ν̃ᵀ a_i)(μ̃ a_j), and v_ji likewise with transforms of its own
 
-    Other networks are other chains of the same phases (`blur.network`); this is the one the zoo is made of.
+    The genomes of the zoo belong to this rule. Other networks are other chains of the same phases (`blur.network`).
 
     Attributes:
       hidden: neurons of each hidden layer.
@@ -104,14 +104,14 @@ class Bidirectional(ChainRule):
         return self.dual_steps
 
     def for_population(self, spec: Spec | Batch, storage: Storage) -> PopulationForm:
-        """Dual form where `storage` asks for it, or where it should be faster; members in dual form share products."""
+        """Takes the dual form where `storage` asks for it or where it should be faster; its members share products."""
         rule = self
         if storage != "dense" and spec.steps is not None and (storage == "dual" or self.dual_is_faster(spec)):
             rule = dataclasses.replace(self, dual_steps=spec.steps)
         return PopulationForm(rule, None if rule.dual_steps is None else DUAL_AT_ONCE)
 
     def dual_is_faster(self, spec: Spec | Batch) -> bool:
-        """Whether the dual form of the input's synapses needs so few operations that it should take less time."""
+        """Whether the dual form of the input's synapses should take less time, by its number of operations."""
         (batch, inputs), outputs = spec.inputs.shape, (*self.hidden, spec.targets.shape[-1])[0]
         return dual_is_faster(inputs=inputs, outputs=outputs, states=self.states, batch=batch, steps=spec.steps or 0)
 

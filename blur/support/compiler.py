@@ -1,4 +1,4 @@
-"""Options of XLA's compiler that are worth setting."""
+"""Options of XLA's compiler."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ several devices wait for one another in them. Gradients are faster with them."""
 
 
 class Program:
-    """`jax.jit` with the options that suit what is compiled; importing it touches no device, the first call does.
+    """`jax.jit` with compiler options for gradients or for forward passes. The first call touches the device, no import does.
 
     Args:
       function: what is compiled.
@@ -34,7 +34,7 @@ class Program:
 
     @functools.cached_property
     def jitted(self) -> Any:
-        """What `jax.jit` returns."""
+        """The compiled function."""
         return jax.jit(self._function, compiler_options=compiler_options(self._gradient), **self._options)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
@@ -43,7 +43,7 @@ class Program:
 
 
 def compiler_options(gradient: bool) -> Options:
-    """Those that this XLA knows and XLA_FLAGS does not set; none on accelerators."""
+    """The options that this XLA knows and that XLA_FLAGS does not set; none on accelerators."""
     if jax.default_backend() != "cpu":
         return {}
     wanted = ALWAYS if gradient else ALWAYS | FORWARD_ONLY

@@ -17,12 +17,12 @@ GREY = "#555555"
 
 
 def literal(text: str) -> str:
-    """The text for matplotlib, which would set what stands between dollars as mathematics."""
+    """The text with dollars escaped, which matplotlib would take for mathematics."""
     return text.replace("$", r"\$")
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:
-    """The nearest positions, in the same order, of which no two are closer than `gap` (pool adjacent violators)."""
+    """The nearest positions in the same order, no two closer than `gap` (pool adjacent violators)."""
     order = np.argsort(positions, kind="stable")
     blocks: list[list[float]] = []  # [sum of offsets, count] of labels that touch each other
     for rank, index in enumerate(order):

@@ -1,4 +1,4 @@
-"""How a function is mapped over a leading axis: at once where the device likes it, else one after the other."""
+"""Mapping a function over a leading axis: all at once on accelerators, in a loop on CPUs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 import jax
 
 Mapping = Literal["auto", "map", "vmap"]
-"""`vmap` computes all at once; `map` runs a loop. `auto` is `map` on CPUs, where batched products are slow."""
+"""`vmap` computes all at once, `map` in a loop. `auto` is `map` on CPUs, where batched products are slow."""
 
 
 def at_once(mapping: Mapping) -> bool:

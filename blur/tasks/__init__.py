@@ -57,7 +57,7 @@ def _boolean(name: str) -> Callable[[], BooleanTask]:
 
 
 def _in_context_regression() -> InContextRegression:
-    """With as many queries as make a loss that can be compared; the published one has one."""
+    """With 100 queries, so that losses can be compared; the published task has one query."""
     return InContextRegression(queries=100)
 
 
@@ -91,12 +91,12 @@ def make_task(
       name: a key of `TASKS`, a file that ends in `.npz`, or the name of an image-classification set of
         tensorflow-datasets.
       resolution: side of the images as the learner sees them; as they are by default.
-      data_dir: see `load_dataset`; tasks without data pay no heed to it.
-      seed: of the assignment of training examples to pools; likewise.
+      data_dir: see `load_dataset`; tasks without data ignore it.
+      seed: of the assignment of training examples to pools; tasks without data ignore it.
 
     Raises:
       FileNotFoundError: the data are not there and cannot be fetched.
-      ValueError: an unknown name, a resolution for a task without images, or data that are not as they should be.
+      ValueError: an unknown name, a resolution for a task without images, or data that do not fit together.
     """
     known = TASKS.get(name)
     if known is not None and known.make is not None:

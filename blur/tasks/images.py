@@ -49,8 +49,8 @@ class ImageTask:
     support and one for its query; a fixed division would let a genome learn the images of its queries. For `validation`
     and `test` the support comes from the meta-train pool, and the query from the validation pool or the test set.
 
-    Within an episode, examples are drawn without replacement. Where the support needs more than its part holds (such as
-    10 batches of 128 out of 1,131 digits), it goes through that part again in a new order, as epochs do.
+    Within an episode, examples are drawn without replacement. A support that needs more examples than its part holds
+    (10 batches of 128 out of 1,131 digits) goes through that part again in a new order, as epochs do.
 
     Inputs are resized by exact area averaging to `resolution`², flattened and standardised: images with the mean and
     standard deviation of all meta-train pixels at that resolution, feature vectors with those of each feature. Class
@@ -99,7 +99,7 @@ class ImageTask:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What a record should say about the data: plain values, ready for JSON."""
+        """The description of the data for records: plain values, ready for JSON."""
         return {
             "name": self.name,
             "sha256": self.sha256,
@@ -161,7 +161,7 @@ class ImageTask:
         return make_batch(self.as_inputs(self.examples[indices]), self.as_targets(self.targets[indices]))
 
     def as_inputs(self, examples: Num[Array, "..."]) -> Float[Array, "... inputs"]:
-        """Examples as the data set holds them, `[…, h, w, c]` or `[…, f]` → what the learner sees, `[…, inputs]`.
+        """Examples as the data set stores them, `[…, h, w, c]` or `[…, f]`, as inputs of the learner, `[…, inputs]`.
 
         They are resized, flattened and standardised.
         """
@@ -169,7 +169,7 @@ class ImageTask:
         return (inputs - self.input_mean) / self.input_std
 
     def as_targets(self, targets: Num[Array, "..."]) -> Float[Array, "... outputs"]:
-        """Targets as the data set holds them, `[…]` or `[…, outputs]` → what the learner sees, `[…, outputs]`.
+        """Targets as the data set stores them, `[…]` or `[…, outputs]`, as targets of the learner, `[…, outputs]`.
 
         Classes become ±1 one-hot, real targets are standardised.
         """

@@ -1,4 +1,4 @@
-"""Tasks whose examples are made up on the spot, endlessly: every episode draws a law, then examples from it."""
+"""Synthetic tasks: every episode draws a law, then examples that follow it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SyntheticTask(abc.ABC):
 
     @abc.abstractmethod
     def draw_law(self, key: Key[Array, ""]) -> PyTree:
-        """What all examples of one episode share, such as the weights of a regression."""
+        """The law that all examples of one episode share, such as the weights of a regression."""
 
     @abc.abstractmethod
     def draw_examples(

@@ -4,8 +4,8 @@ Tokens are pairs e_i = (x_i, y_i); a query starts as (x, −W_0 x). Over a conte
 
     e ← e + λ Σ_h P_h V_h (Σ_i w_i e_i e_iᵀ / Σ_i w_i) K_hᵀ Q_h e                         (one layer)
 
-for every token of the context and for every query, which attends and is not attended to; the prediction is −(y entries)
-of the query. With the right matrices a layer is a step of gradient descent (von Oswald et al., ICML 2023, Prop. 1); see
+for every token of the context and for every query. A query attends to the context; no token attends to a query. The
+prediction is −(y entries) of the query. With the right matrices a layer is a step of gradient descent (von Oswald et al., ICML 2023, Prop. 1); see
 `blur.rules.in_context.constructed`.
 """
 
@@ -36,7 +36,7 @@ from blur.rules.in_context.tokens import (
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class AttentionState:
-    """What the layers so far do to a token: `e @ transform`, then attention to `context`.
+    """The layers so far, as a map of tokens: `e @ transform`, then attention to `context`.
 
     The layers are linear in a token, so all but the last are kept as one matrix, the accumulated fast weights.
 
@@ -63,8 +63,8 @@ class LinearAttention(UpdateRule):
     The context is read anew in every step, through the layers before. On a stream of batches each layer therefore has
     a context of its own: the constructed genome then is gradient descent on minibatches.
 
-    Layers stay linear in a token, which is why all of them are one matrix. Clipping tokens between layers would end
-    that; `blur.rules.in_context.transformer.Transformer` has it (`clip`), with `tied` layers or without.
+    Every layer is linear in a token, so one matrix holds all of them. `blur.rules.in_context.transformer.Transformer`
+    can clip tokens between layers (`clip`), which is not linear.
 
     Attributes:
       inputs: numbers of x.
@@ -141,8 +141,8 @@ class LinearAttention(UpdateRule):
         """One more layer, over the context `batch` as the layers before it have left it.
 
         Raises:
-          ValueError: see `init_state`; or there is no further layer. Where the number of steps is not known because it
-            is being traced, and `unroll` did not count them, that gives NaN instead.
+          ValueError: see `init_state`; or there is no further layer. Where the number of steps is traced and
+            `unroll` did not count it, the result is NaN instead.
         """
         check_context(genome, batch, self.inputs, self.outputs)
         self._check_depth(state.step + 1)

@@ -137,10 +137,9 @@ def prediction(state: State) -> Float[Array, "batch outputs"]:
 def data_space() -> Chain:
     """Attention on the engine: synapses live for one step, the residuals carry what was learned.
 
-    Queries may ride along in the batch with weight 0 and target 0: their `residual` is −(prediction). Those that come
-    later are predicted with what all layers wrote. All that is descent from W = 0. It is descent from W_0 if the
-    context's targets are y − W_0 x: a query with target −W_0 x is then predicted as before, and one that comes later
-    needs W_0 x added.
+    A query may be part of the batch, with weight 0 and target 0: its `residual` is −(prediction). A query that comes
+    later is predicted with the sum of all layers' writes. Descent starts from W = 0. To start from W_0, give the
+    context the targets y − W_0 x; a query in the batch then has the target −W_0 x, and a later one needs W_0 x added.
     """
     return _chain({"written": SumSynapses()})
 
@@ -148,13 +147,13 @@ def data_space() -> Chain:
 def weight_space() -> Chain:
     """Gradient descent on the engine: the same phases, but synapses live on, and the data are presented anew.
 
-    What is said of W_0 in `data_space` holds here too.
+    `data_space` says how to start from W_0; the same holds here.
     """
     return _chain({"targets": PresentTargets()})
 
 
 def engine_genome(step_size: float | Float[Array, ""], *, keep_synapses: bool) -> Genome:
-    """The numbers of both: η, f̃ = 1 for `weight_space` and 0 for `data_space`; all else is 1."""
+    """The genome of both chains: η; f̃ = 1 for `weight_space` and 0 for `data_space`; every other number is 1."""
     one = jnp.ones(())
     return {
         "synapses": {"forward_scale": 0 * one, "output_scale": one},

@@ -78,7 +78,7 @@ def check_queries(queries: Array, inputs: int) -> None:
 
 
 def present(weight: Float[Array, "context"], *rows: Float[Array, "context _width"]) -> list[Array]:
-    """The rows, those of weight 0 replaced by zeros: what they hold, NaN included, then reaches nothing."""
+    """The rows, with zeros in place of those of weight 0, so that their values (NaN included) reach nothing."""
     return [jnp.where(weight[:, None] == 0, 0, row) for row in rows]
 
 

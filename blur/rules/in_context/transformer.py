@@ -1,11 +1,10 @@
 """Transformers that learn in context: attention, perceptrons and embeddings in any order, over one context.
 
-An inner step reads the whole context: every layer's view of it is kept, and predicting passes queries through the
-layers, where they attend to that view. (In `LinearAttention` a step is one layer; here layers may differ.)
+An inner step reads the whole context and keeps every layer's view of it. A prediction passes queries through the
+layers, where they attend to these views. (In `LinearAttention` a step is one layer; here layers may differ.)
 
-Perceptron, embedding and softmax are standard, and yet written here rather than taken from a library of layers: each is
-a few lines, a pure function of a genome, which is a pytree of named arrays that is meta-trained, checked and saved as
-every other genome is; and the package needs one dependency less.
+Perceptron, embedding and softmax are written here and not taken from a library of layers: each takes a few lines as a
+pure function of a genome, and genomes are pytrees of named arrays that are meta-trained, checked and saved alike.
 """
 
 from __future__ import annotations
@@ -66,8 +65,7 @@ class Attend(Layer):
       key_size: None for the tokens' width.
       initial_scale: matrices are drawn from N(0, initial_scale / fan-in).
       damping: λ.
-      targets_only: how many numbers at the end of a token are its target, which then is all that changes; None to
-        change all numbers.
+      targets_only: numbers at the end of a token that are its target; only these change. None changes all numbers.
 
     Raises:
       ValueError: a size is below 1, the kind unknown, `initial_scale` negative or not finite, or `damping` not finite.
@@ -254,7 +252,7 @@ class Transformer(UpdateRule):
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), after)
 
     def step(self, genome: Genome, state: TransformerState, batch: Batch) -> TransformerState:
-        """Reads the context `batch`; what was read before is forgotten."""
+        """Reads the context `batch` and forgets the one before."""
         check_context(genome, batch, self.inputs, self.outputs)
         return self._read(genome, batch)
 
@@ -271,7 +269,7 @@ class Transformer(UpdateRule):
     def predict_by_layer(
         self, genome: Genome, state: TransformerState, inputs: Float[Array, "batch inputs"]
     ) -> Float[Array, "layers batch outputs"]:
-        """What would be predicted if each layer were the last: −(last `outputs` numbers) of the queries' tokens.
+        """The predictions if each layer were the last: −(last `outputs` numbers) of the queries' tokens.
 
         Raises:
           ValueError: the queries' width is not the genome's.
