@@ -20,7 +20,7 @@ several devices wait for one another in them. Gradients are faster with them."""
 
 
 class Program:
-    """`jax.jit` with compiler options for gradients or for forward passes. The first call touches the device, no import does.
+    """`jax.jit` with compiler options for gradients or for forward passes; a device is touched at the first call.
 
     Args:
       function: what is compiled.

@@ -5,8 +5,8 @@ Tokens are pairs e_i = (x_i, y_i); a query starts as (x, −W_0 x). Over a conte
     e ← e + λ Σ_h P_h V_h (Σ_i w_i e_i e_iᵀ / Σ_i w_i) K_hᵀ Q_h e                         (one layer)
 
 for every token of the context and for every query. A query attends to the context; no token attends to a query. The
-prediction is −(y entries) of the query. With the right matrices a layer is a step of gradient descent (von Oswald et al., ICML 2023, Prop. 1); see
-`blur.rules.in_context.constructed`.
+prediction is −(y entries) of the query. With the right matrices a layer is a step of gradient descent (von Oswald et
+al., ICML 2023, Prop. 1); see `blur.rules.in_context.constructed`.
 """
 
 from __future__ import annotations
