@@ -2,7 +2,7 @@
 
 With L(W) = 1/(2N) Σ_i ‖W x_i − y_i‖², a layer with K = Q = (I_x 0), V = (0 0; W_0 −I_y) and P = (0 0; 0 η I_y) takes
 y_j to y_j − ΔW x_j, where ΔW = −(η/N) Σ_i (W_0 x_i − y_i) x_iᵀ is a step of gradient descent. The data change, not the
-model: L(W_0 + ΔW; x, y) = L(W_0; x, y − ΔW x), So a stack of L layers is L steps (von Oswald et al., ICML
+model: L(W_0 + ΔW; x, y) = L(W_0; x, y − ΔW x). So a stack of L layers is L steps (von Oswald et al., ICML
 2023, Prop. 1 and App. A.1). Here N = Σ_i w_i.
 """
 
