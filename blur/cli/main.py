@@ -13,8 +13,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import NamedTuple
+
+from blur import __version__
 
 
 class Entry(NamedTuple):
@@ -125,7 +127,7 @@ def _dispatch(words: list[str]) -> int:
         print(overview())
         return 0
     if words[0] == "--version":
-        print(f"blur {metadata.version('blur')}")
+        print(f"blur {__version__}")
         return 0
     if words[0] not in COMMANDS:
         raise ValueError(f"unknown command {words[0]!r}; commands are {', '.join(COMMANDS)}; see blur --help")

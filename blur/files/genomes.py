@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from blur import __version__
 from blur.core.episode import batch_spec, make_batch
 from blur.core.genome import flatten_tensors
 from blur.core.rule import Genome, UpdateRule
@@ -194,9 +195,8 @@ def restore_rule(config: Any, known: Known | None, source: str | Path) -> Update
 
 def library_versions() -> dict[str, str]:
     """Versions of Python, blur and what its numbers depend on."""
-    return {"python": platform.python_version()} | {
-        name: metadata.version(name) for name in ("blur", "jax", "numpy", "optax", "evosax")
-    }
+    others = {name: metadata.version(name) for name in ("jax", "numpy", "optax", "evosax")}
+    return {"python": platform.python_version(), "blur": __version__, **others}
 
 
 def parameter_count(genome: Genome) -> int:

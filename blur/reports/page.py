@@ -7,11 +7,12 @@ import dataclasses
 import io
 import math
 from collections.abc import Callable, Sequence
-from importlib import metadata, resources
+from importlib import resources
 
 import matplotlib
 from matplotlib.figure import Figure
 
+from blur import __version__
 from blur.core.rule import UpdateRule
 from blur.evaluation.plan import EvaluationPlan, Learner
 from blur.evaluation.records import Record, by_condition, ranked
@@ -52,7 +53,7 @@ def html_report(records: Sequence[Record], plans: Sequence[EvaluationPlan], lear
         _section("Conditions", *(_condition(group, f"condition-{n}") for n, group in enumerate(groups, 1))),
         *([_section("Genomes", *map(_learner, learners))] if learners else []),
         _section("Settings", *map(_plan, plans)),
-        element("footer", f"Made by blur {metadata.version('blur')}. The numbers are also in results.json and .csv."),
+        element("footer", f"Made by blur {__version__}. The numbers are also in results.json and .csv."),
     ]
     style = resources.files("blur.reports").joinpath("page.css").read_text(encoding="utf-8")
     head = element(

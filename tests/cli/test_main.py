@@ -18,6 +18,7 @@ import pytest
 from report_toys import RECORDS
 from sklearn.datasets import load_digits
 
+import blur
 from blur.cli import evaluate as evaluate_command
 from blur.cli import main as cli
 from blur.cli import meta_train as meta_train_command
@@ -416,7 +417,7 @@ def test_overview_version_and_lists(capsys: Capture) -> None:
         overview = capsys.readouterr().out
         assert all(name in overview for name in COMMANDS)
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == "blur 0.1.0\n"
+    assert capsys.readouterr().out == f"blur {blur.__version__}\n"
     for command, expected in (("rules", "Bidirectional: "), ("tasks", "digits: "), ("genomes", "")):
         assert main([command]) == 0
         assert expected in capsys.readouterr().out

@@ -19,6 +19,7 @@ import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import blur
 from blur.cli.main import main
 from blur.core.episode import Batch, Spec
 from blur.core.rule import UpdateRule
@@ -97,6 +98,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert {name: file.card[name] for name in CARD} == CARD
     assert file.card["licence"] == "Apache-2.0"
     assert file.card["versions"]["jax"] == jax.__version__
+    assert file.card["versions"]["blur"] == blur.__version__
     assert parameter_count(file.genome) == 4 + 1 + 3 + 4
 
 
