@@ -32,7 +32,8 @@ def field_values(node: Any, field: str, kind: type) -> set[Any]:
 
 def replace_field(node: T, field: str, value: Any, kind: type) -> T:
     """A copy in which every field of that name and type, at any depth, has the value."""
-    return _replaced(node, field, value, kind)
+    copy: T = _replaced(node, field, value, kind)
+    return copy
 
 
 def _replaced(node: Any, field: str, value: Any, kind: type) -> Any:

@@ -66,4 +66,4 @@ def named_leaves(tree: PyTree) -> Iterator[tuple[str, Any]]:
 
 def is_key(leaf: Any) -> bool:
     """Whether a leaf is a typed random key (`jax.random.key`)."""
-    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -147,4 +147,5 @@ def learning_curve(
         return metric(outputs, episode.query.targets, episode.query.weight)
 
     state = rule.init_state(genome, key, episode_spec(episode))
-    return unroll(rule, genome, state, episode.support, episode.steps, observe=score)[1]
+    curve: Array = unroll(rule, genome, state, episode.support, episode.steps, observe=score)[1]
+    return curve

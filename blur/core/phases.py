@@ -201,12 +201,13 @@ class Every(Phase):
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Runs the phases or does nothing."""
-        return jax.lax.cond(
+        after: State = jax.lax.cond(
             state.step % self.period == 0,
             lambda before: self.phases.apply(genome, before, batch).only(before),
             lambda before: before,
             state,
         )
+        return after
 
 
 def every(period: int, **phases: Phase) -> Every:

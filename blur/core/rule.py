@@ -110,9 +110,10 @@ class UpdateRule(abc.ABC):
         """
         from blur.core.inner_loop import unroll  # which stands on this module
 
-        return unroll(
+        outputs: Array = unroll(
             self, genome, state, support, steps, observe=lambda learned: self.predict(genome, learned, inputs)
         )[1]
+        return outputs
 
     def with_hidden(self, widths: tuple[int, ...]) -> UpdateRule:
         """The rule with hidden layers of these widths; a genome that serves any width stays as it is.

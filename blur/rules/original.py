@@ -183,7 +183,7 @@ def from_original(network: OriginalNetwork, arrays: Arrays, species: int = 0) ->
       ValueError: an array is missing, or has another shape than the network wants.
     """
 
-    def fill(path: tuple, leaf: jax.ShapeDtypeStruct) -> Array:
+    def fill(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> Array:
         phase, field = path[-2].key, path[-1].key
         if phase == "synapses":
             return jnp.ones(leaf.shape, leaf.dtype)

@@ -31,7 +31,8 @@ def spectra_by_layer(
 
     def spectrum(context: Array, weight: Array) -> Array:
         x = context[:, : rule.inputs]
-        return jnp.linalg.eigvalsh((weight[:, None] * x).T @ x)
+        eigenvalues: Array = jnp.linalg.eigvalsh((weight[:, None] * x).T @ x)
+        return eigenvalues
 
     def spectra(episode: Episode) -> Array:
         support = cast(Batch, episode.support)

@@ -74,7 +74,8 @@ class PresentPairs(Phase):
 
 def _width(state: State) -> int:
     """Numbers of x."""
-    return state.synapses[0].forward.shape[1]
+    width: int = state.synapses[0].forward.shape[1]
+    return width
 
 
 def _check_pairs(spec: Spec | Batch) -> None:
@@ -131,7 +132,8 @@ class KeepResidual(Phase):
 
 def prediction(state: State) -> Float[Array, "batch outputs"]:
     """−(upper layer): W x of a query, whose r is −W x."""
-    return -state.neurons[1][0]
+    outputs: Array = -state.neurons[1][0]
+    return outputs
 
 
 def data_space() -> Chain:

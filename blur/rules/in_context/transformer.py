@@ -153,7 +153,8 @@ class Perceptron(Layer):
     def apply(self, genome: Genome, tokens: Tokens, view: View) -> Tokens:
         """See the class."""
         hidden = jax.nn.gelu(tokens @ genome["in"].T + genome["in_bias"])
-        return tokens + hidden @ genome["out"].T + genome["out_bias"]
+        moved: Array = tokens + hidden @ genome["out"].T + genome["out_bias"]
+        return moved
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +172,8 @@ class Embed(Layer):
 
     def apply(self, genome: Genome, tokens: Tokens, view: View) -> Tokens:
         """See the class."""
-        return tokens @ genome["matrix"].T
+        embedded: Array = tokens @ genome["matrix"].T
+        return embedded
 
 
 class TransformerState(NamedTuple):
@@ -249,7 +251,8 @@ class Transformer(UpdateRule):
         check_same_genome(genome_shapes(self), genome, names=("the rule's", "the one given"))
         check_context(genome, spec, self.inputs, self.outputs)
         after = jax.eval_shape(self._read, genome, Batch(spec.inputs, spec.targets, spec.weight))
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), after)
+        empty: TransformerState = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), after)
+        return empty
 
     def step(self, genome: Genome, state: TransformerState, batch: Batch) -> TransformerState:
         """Reads the context `batch` and forgets the one before."""
