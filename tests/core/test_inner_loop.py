@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,8 +46,7 @@ def test_meta_gradients_in_segments_equal_those_that_store_everything(make, step
         expected, by_step = slope(False), slope(True)
         monkeypatch.setattr(inner_loop, "SEGMENTS_ABOVE", 5)
         for found in (by_step, slope(True)):
-            for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-                np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-13)
+            chex.assert_trees_all_close(found, expected, rtol=1e-9, atol=1e-13)
 
 
 def test_segments_observe_every_step_in_order(monkeypatch):

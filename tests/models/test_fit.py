@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -89,8 +90,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = predict_outputs(whole, inputs)
     monkeypatch.setattr(model_module, "CHUNK_NUMBERS", 4 * 32 * 2)
     parts = train(ADAM, GENOME, inputs, classes, steps=11, batch_size=32)
-    for a, b in zip(jax.tree.leaves(whole.state.synapses), jax.tree.leaves(parts.state.synapses), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(whole.state.synapses, parts.state.synapses, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(predict_outputs(parts, inputs), outputs, rtol=1e-4, atol=1e-5)
 
 
@@ -107,8 +107,7 @@ def test_training_is_the_inner_loop_on_shuffled_epochs() -> None:
     support = make_batch(jnp.float32(standard[rows]), jnp.float32(targets[rows]))
     start = ADAM.init_state(GENOME, jax.random.key(5), make_spec(2, 3, 10))
     expected = unroll(ADAM, GENOME, start, support)[0]
-    for a, b in zip(jax.tree.leaves(model.state.synapses), jax.tree.leaves(expected.synapses), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    chex.assert_trees_all_close(model.state.synapses, expected.synapses, rtol=1e-4, atol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_network() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -119,17 +120,15 @@ def test_a_fixed_support_is_one_batch_for_all_steps() -> None:
 
 
 def test_numbers_can_vary_without_recompiling() -> None:
-    traced = 0
-
     @jax.jit
+    @chex.assert_max_traces(n=1)
     def targets(task, key):
-        nonlocal traced
-        traced += 1
         return task.sample(key, steps=2, batch_size=3).support.targets
 
     for noise in (0.0, 0.1, 0.2):
         targets(LinearRegression(4, noise=noise), jax.random.key(0))
-    assert traced == 1
+    with pytest.raises(AssertionError, match="traced"):
+        targets(LinearRegression(5), jax.random.key(0))  # another size is another program
 
 
 @pytest.mark.parametrize(
