@@ -55,11 +55,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise FileNotFoundError(f"{path}: there is no such file; expected an .npz file with inputs and targets")
     try:
         _check_size(path)
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise ValueError("it holds a single array")
-        with archive:
-            arrays = dict(archive)
+        with path.open("rb") as stream:  # which NumPy would leave open, where the archive is damaged
+            archive = np.load(stream, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("it holds a single array")
+            with archive:
+                arrays = dict(archive)
     except Exception as error:  # zipfile, its decompressors and NumPy meet hostile bytes here
         raise ValueError(f"{path} is not a readable .npz file of plain arrays: {one_line(error)}") from error
     if other := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
