@@ -250,7 +250,8 @@ class Transformer(UpdateRule):
         """
         check_same_genome(genome_shapes(self), genome, names=("the rule's", "the one given"))
         check_context(genome, spec, self.inputs, self.outputs)
-        after = jax.eval_shape(self._read, genome, Batch(spec.inputs, spec.targets, spec.weight))
+        leaves = spec.inputs, spec.targets, spec.weight
+        after = jax.eval_shape(lambda genome, *batch: self._read(genome, Batch(*batch)), genome, *leaves)
         empty: TransformerState = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), after)
         return empty
 
