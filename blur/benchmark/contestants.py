@@ -19,7 +19,7 @@ from blur.core.rule import PopulationForm, Storage, UpdateRule
 from blur.meta import Setting
 from blur.meta.objective import Objective, population_scores
 from blur.meta.population import over_members
-from blur.parallel.devices import everywhere, spread, training_mesh
+from blur.parallel.devices import on_mesh, replicate, training_mesh
 from blur.support.compiler import Program
 from blur.support.mapping import Mapping
 
@@ -144,8 +144,8 @@ def _compiled(function: Callable[..., Any], rule: UpdateRule, case: Case) -> Con
     if case.population == 1:
         return contestant(function, *arguments, jit=_jit(case))
     mesh = training_mesh(None, 1, "population", case.population)
-    divided = spread(function, mesh, (P("population"), P(), P()), P("population"))
-    return contestant(divided, *everywhere(arguments, mesh), jit=_jit(case))
+    divided = on_mesh(function, mesh, (P("population"), P(), P()), P("population"))
+    return contestant(divided, *replicate(arguments, mesh), jit=_jit(case))
 
 
 def _jit(case: Case) -> Callable[..., Any]:

@@ -20,9 +20,11 @@ from blur.parallel.hosts import Machines, is_first_process
 from blur.rules import RULES
 from blur.rules.bidirectional import Bidirectional
 from blur.support.atomic import write_file
+from blur.support.renamed import renamed_fields
 from blur.tasks import make_task
 
 
+@renamed_fields(unroll="steps")
 @dataclasses.dataclass(frozen=True)
 class MetaTrain:
     """Meta-train update rules on a task and keep the best genome. Ctrl-C saves first; --resume goes on.
@@ -54,8 +56,8 @@ class MetaTrain:
       resume: continue the run in --out with the options it was started with.
       words: the command line, after the command's name.
       rule: what learns: a network of multi-state neurons (sizes, activations, how a random genome is drawn).
-      meta: what makes genomes better: the outer loop around whole lives of learning.
-      machines: where it is computed: on one host's devices, or on those of many hosts that start the same command.
+      meta: the outer loop, which makes genomes better.
+      machines: where the run is computed: on the devices of one host, or of many hosts that start the same command.
     """
 
     task: Annotated[Positional[str], arg(metavar="TASK")]

@@ -1,4 +1,4 @@
-"""The outer loop: what changes genomes so that learning with them goes better."""
+"""Meta-training: the outer loop, which improves genomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hot loop: many meta-steps of all candidates in one dispatch."""
+"""The compiled program of a chunk: many meta-steps of all candidates in one dispatch."""
 
 from __future__ import annotations
 
@@ -15,9 +15,25 @@ from blur.meta.objective import Metrics
 from blur.meta.outer.base import Outer
 from blur.meta.schedule import CHUNK_CAPACITY
 from blur.meta.setting import Setting
-from blur.parallel.devices import agreed, gathered, share, spread
-from blur.support.compiler import Program
+from blur.parallel.devices import broadcast_first, gather, local_slice, on_mesh
+from blur.support.compiler import compiler_options
 from blur.support.mapping import Mapping, mapped
+
+
+@functools.cache
+def compiled_chunk(
+    outer: Outer, mapping: Mapping, mesh: Mesh | None = None
+) -> Callable[..., tuple[PyTree, PyTree, Metrics]]:
+    """`run_chunk` for an outer optimiser, compiled; called with its other arguments, from `setting` on.
+
+    With a `mesh` (`blur.parallel.devices.training_mesh`) its devices divide the work. Every device holds all arguments,
+    except the inner states: their two leading axes are divided.
+    """
+    own = P("candidates", outer.divisible[0])
+    program = on_mesh(
+        functools.partial(run_chunk, outer, mapping), mesh, (P(), P(), own, P(), P(), P()), (P(), own, P())
+    )
+    return jax.jit(program, compiler_options=compiler_options(gradient=not outer.forward_only))
 
 
 def run_chunk(
@@ -25,44 +41,24 @@ def run_chunk(
     mapping: Mapping,
     setting: Setting,
     states: PyTree,
-    held: PyTree,
+    inner_states: PyTree,
     keys: Key[Array, "candidates"],
     first: Int[Array, ""] | int,
     length: Int[Array, ""] | int,
-    mesh: Mesh | None = None,
 ) -> tuple[PyTree, PyTree, Metrics]:
     """Meta-steps `first … first + length − 1` of every candidate on one setting.
 
-    `first` and `length` are traced: one compilation serves every chunk on a setting. With a `mesh`
-    (`blur.parallel.devices.training_mesh`) its devices divide the work; all arguments lie on all of them, except
-    `held`, whose two leading axes are divided.
+    `first` and `length` are traced: one compilation serves every chunk on a setting.
 
     Returns:
-      The outer states, what is held, and metrics `[candidates, CHUNK_CAPACITY]`, of which the first `length` count.
+      The outer states, the inner states, and metrics `[candidates, CHUNK_CAPACITY]`; the first `length` are valid.
     """
-    axis = outer.divisible[0]
-
-    def program(setting: Setting, states: PyTree, held: PyTree, keys: Array, first: Array, length: Array) -> tuple:
-        states, keys = share((states, keys), "candidates")
-        step = functools.partial(_meta_steps, outer, setting, first, length)
-        states, held, metrics = mapped(step, mapping)(states, held, keys)
-        states = agreed(states, axis)
-        return *gathered((states, metrics), "candidates"), held
-
-    own = P("candidates", axis)
-    everyone = spread(program, mesh, (P(), P(), own, P(), P(), P()), (P(), P(), own))
-    states, metrics, held = everyone(setting, states, held, keys, first, length)
-    return states, held, metrics
-
-
-STATIC = ("outer", "mapping", "mesh")
-run_gradient_chunk = Program(run_chunk, gradient=True, static_argnames=STATIC)
-run_forward_chunk = Program(run_chunk, gradient=False, static_argnames=STATIC)
-
-
-def compiled_chunk(outer: Outer) -> Callable[..., tuple[PyTree, PyTree, Metrics]]:
-    """`run_chunk`, compiled as suits the outer optimiser."""
-    return run_forward_chunk if outer.forward_only else run_gradient_chunk
+    states, keys = local_slice((states, keys), "candidates")
+    candidate = functools.partial(_meta_steps, outer, setting, first, length)
+    states, inner_states, metrics = mapped(candidate, mapping)(states, inner_states, keys)
+    states = broadcast_first(states, outer.divisible[0])
+    states, metrics = gather((states, metrics), "candidates")
+    return states, inner_states, metrics
 
 
 def _meta_steps(
@@ -71,22 +67,22 @@ def _meta_steps(
     first: Int[Array, ""] | int,
     length: Int[Array, ""] | int,
     state: PyTree,
-    held: PyTree,
+    inner_state: PyTree,
     key: Key[Array, ""],
 ) -> tuple[PyTree, PyTree, Metrics]:
     """The meta-steps of one candidate."""
 
     def body(i: Int[Array, ""], carry: tuple) -> tuple:
-        state, held, metrics = carry
-        state, held, new = outer.step(state, held, key, first + i, setting)
+        state, inner_state, metrics = carry
+        state, inner_state, new = outer.step(state, inner_state, key, first + i, setting)
         metrics = jax.tree.map(lambda rows, row: rows.at[i].set(row), metrics, new)
-        return strong_types(state), strong_types(held), metrics
+        return strong_types(state), strong_types(inner_state), metrics
 
-    new = jax.eval_shape(outer.step, state, held, key, jnp.asarray(first), setting)[2]
+    new = jax.eval_shape(outer.step, state, inner_state, key, jnp.asarray(first), setting)[2]
     empty = jax.tree.map(lambda leaf: jnp.zeros((CHUNK_CAPACITY, *leaf.shape), leaf.dtype), new)
-    return jax.lax.fori_loop(0, length, body, (state, held, empty))
+    return jax.lax.fori_loop(0, length, body, (state, inner_state, empty))
 
 
 def strong_types(tree: PyTree) -> PyTree:
-    """The same arrays without weak types: where these come and go, the hot loop would be compiled again."""
+    """The same arrays without weak types; a change of weak types would compile the program again."""
     return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype), tree)

@@ -9,46 +9,47 @@ from blur.meta.objective import NanPolicy, Objective
 from blur.meta.outer.base import Outer
 from blur.meta.outer.evolution import TRUNCATED, EvolutionOuter, Strategy, strategies
 from blur.meta.outer.gradient import GradientOuter
-from blur.meta.outer.optimiser import OPTIMISERS, Optimiser
+from blur.meta.outer.optimiser import GENOME_OPTIMISERS, GenomeOptimiser
 from blur.meta.outer.truncated import TruncatedOuter
 from blur.support.errors import check_choice
 from blur.support.mapping import Mapping
 
 SMALL_STEPS = ("Open_ES", *TRUNCATED)
-"""Strategies that estimate a gradient without adapting their std, which therefore has to be small."""
+"""Strategies that keep their std constant: it has to be small, since they estimate a gradient with it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MetaTraining:
-    """How a genome is meta-trained.
+    """The configuration of meta-training.
 
     Attributes:
-      outer: what changes genomes: an optax optimiser (adam, adamw, lion, sgd, …) or a distribution-based evosax
-        strategy (CMA_ES, Open_ES, SNES, PersistentES, NoiseReuseES, …).
-      meta_steps: length of the run, and of the cosine decay of the outer learning rate; by default 2000, or 500 with an
-        evolution strategy.
-      candidates: random genomes that are meta-trained side by side; the best on validation episodes wins; by default 4,
-        or 1 with an evolution strategy.
+      outer: the outer optimiser: an optax optimiser (adam, adamw, lion, sgd, …) or a distribution-based evosax strategy
+        (CMA_ES, Open_ES, SNES, PersistentES, NoiseReuseES, …).
+      meta_steps: number of meta-steps; the outer learning rate decays to zero over them as a cosine. By default 2000,
+        or 500 with an evolution strategy.
+      candidates: genomes that are meta-trained side by side; the best on validation episodes wins. By default 4, or 1
+        with an evolution strategy.
       episodes: episodes per genome and meta-step.
-      fitness: cross_entropy, l2 or l2_class_weighted, which is minimised, or accuracy, which is maximised (evolution
-        only); by default cross_entropy, or l2 in regression.
-      learning_rate: of the outer optimiser, at first.
+      fitness: cross_entropy, l2 or l2_class_weighted, which are minimised, or accuracy, which is maximised (evolution
+        only). By default cross_entropy, or l2 in regression.
+      learning_rate: initial learning rate of the outer optimiser.
       clip: largest global norm of a meta-gradient.
-      population: members per generation of an evolution strategy.
-      std: initial standard deviation of a population; by default 0.1, or 0.03 where the strategy never adapts it.
-      truncation: inner steps per meta-step of PersistentES and NoiseReuseES; it divides the steps of a life.
-      nan_policy: what a diverged episode counts: the worst finite loss (penalise), nothing (skip), or the end (raise).
-      remat: recompute inner steps in the backward pass: less memory and, on CPUs, less time.
-      mapping: how episodes, populations and candidates are mapped: at once (vmap), in a loop (map), or as the device
-        likes (auto).
-      storage: how a population's learners store the input's synapses: as they are (dense), in dual form (dual), or in
+      population: genomes per meta-step of an evolution strategy.
+      std: initial standard deviation of a population. By default 0.1, or 0.03 with a strategy that keeps it constant.
+      truncation: inner steps per meta-step of PersistentES and NoiseReuseES; it divides the number of inner steps.
+      nan_policy: the loss of a diverged episode: the worst finite loss (penalise), left out (skip), or the run stops
+        (raise).
+      remat: recompute inner steps in the backward pass; this saves memory and, on CPUs, time.
+      mapping: how episodes, populations and candidates are mapped: at once (vmap), in a loop (map), or as suits the
+        device (auto).
+      storage: how a population's learners store the input's synapses: as a matrix (dense), in dual form (dual), or in
         the form that needs clearly fewer operations (auto).
-      validation_every: meta-steps between two looks at the validation episodes; the last meta-step always has one.
-      validation_episodes: how many episodes a look takes, the same ones every time.
-      seed: everything random in the run follows from it.
+      validation_every: meta-steps between two validations; one always follows the last meta-step.
+      validation_episodes: episodes of a validation, the same ones every time.
+      seed: the seed of all random numbers of the run.
 
     Raises:
-      ValueError: a number that has to be positive is not, or an unknown `nan_policy`, `mapping` or `storage`.
+      ValueError: a number is not positive, or `nan_policy`, `mapping` or `storage` is unknown.
     """
 
     outer: str = "adam"
@@ -82,14 +83,14 @@ POSITIVE = ("meta_steps", "candidates", "learning_rate", "clip", "std", "validat
 
 
 class RunSize(NamedTuple):
-    """How many meta-steps a run has, and how many candidates."""
+    """The number of meta-steps of a run, and of its candidates."""
 
     meta_steps: int
     candidates: int
 
 
 def run_size(config: MetaTraining) -> RunSize:
-    """The size asked for, or the default for the outer optimiser."""
+    """The size that the configuration asks for, or the default of the outer optimiser."""
     default = RunSize(500, 1) if config.outer in strategies() else RunSize(2000, 4)
     return RunSize(
         default.meta_steps if config.meta_steps is None else config.meta_steps,
@@ -106,8 +107,8 @@ def make_outer(config: MetaTraining) -> Outer:
     objective = Objective(
         config.fitness, config.episodes, config.nan_policy, config.remat, config.mapping, config.storage
     )
-    adam = Optimiser("adam", config.learning_rate, run_size(config).meta_steps, config.clip)
-    if config.outer in OPTIMISERS:
+    adam = GenomeOptimiser("adam", config.learning_rate, run_size(config).meta_steps, config.clip)
+    if config.outer in GENOME_OPTIMISERS:
         return GradientOuter(objective, dataclasses.replace(adam, name=config.outer))
     if config.outer not in strategies():
         raise ValueError(_unknown(config.outer))
@@ -117,19 +118,19 @@ def make_outer(config: MetaTraining) -> Outer:
     if config.outer in TRUNCATED:
         if config.storage == "dual":
             raise ValueError(
-                f"{config.outer} holds learners between meta-steps, always dense; use storage dense or auto"
+                f"{config.outer} keeps learners between meta-steps and stores them dense; use storage dense or auto"
             )
         return TruncatedOuter(objective, strategy, config.truncation)
     return EvolutionOuter(objective, strategy)
 
 
 def _unknown(name: str) -> str:
-    """One line about a name that is neither an optimiser nor a strategy."""
+    """The message about a name that is neither an optimiser nor a strategy."""
     from evosax.algorithms import population_based_algorithms
 
     if name in population_based_algorithms:
         return f"{name} is a population-based strategy; expected a distribution-based one, such as CMA_ES or SNES"
-    known = {known.lower(): known for known in (*OPTIMISERS, *strategies())}
+    known = {known.lower(): known for known in (*GENOME_OPTIMISERS, *strategies())}
     close = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=3)]
     hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known.values())}"
     return f"unknown outer optimiser {name!r}; {hint}"

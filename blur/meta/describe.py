@@ -1,20 +1,36 @@
-"""A setting as JSON values, for the files of a run."""
+"""The description of a run as JSON values, for its files."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from blur.files.config import Known, to_config
+from blur.core.genome import tree_digest
+from blur.core.rule import Genome
+from blur.files.config import Known, from_config, to_config
+from blur.meta.config import MetaTraining, run_size
 from blur.meta.setting import Setting
 
 
-def _describe(setting: Setting, known: Known) -> dict[str, Any]:
-    """A setting as JSON values; of its task, what it is called, all small fields and where its data come from."""
+def describe_run(
+    settings: Sequence[Setting], config: MetaTraining, init: Genome | None, known: Known
+) -> dict[str, Any]:
+    """The resolved configuration of a run, and a digest of its initial genome."""
+    return {
+        "settings": [describe_setting(setting, known) for setting in settings],
+        "meta_training": {**dataclasses.asdict(config), **run_size(config)._asdict()},
+        "init": None if init is None else tree_digest(init),
+    }
+
+
+def describe_setting(setting: Setting, known: Known) -> dict[str, Any]:
+    """A setting: its rule, its sizes, and its task's name, widths, small fields and source of data."""
     task = setting.task
     plain = {name: _as_json(value) for name, value in vars(task).items() if _is_small(value)}
     return {
@@ -30,8 +46,27 @@ def _describe(setting: Setting, known: Known) -> dict[str, Any]:
     }
 
 
+def with_current_names(description: dict[str, Any], known: Known) -> dict[str, Any]:
+    """A stored description of a run with the names of this version: `unroll` of a setting is `steps` now, and so on."""
+    return {**description, "settings": [_current_setting(setting, known) for setting in description["settings"]]}
+
+
+def _current_setting(stored: dict[str, Any], known: Known) -> dict[str, Any]:
+    new_names: dict[str, str] = Setting.RENAMED_FIELDS  # type: ignore[attr-defined]
+    setting = {new_names.get(name, name): value for name, value in stored.items()}
+    try:
+        return {**setting, "rule": to_config(from_config(setting["rule"], known), known)}
+    except ValueError:  # another rule: the comparison names the difference
+        return setting
+
+
+def fitness_label(config: MetaTraining) -> str:
+    """The name of the quantity that is minimised."""
+    return "1 − accuracy" if config.fitness == "accuracy" else config.fitness or "fitness"
+
+
 SMALL_ARRAY = 16
-"""Entries of the largest array of a task that is written down; larger ones are data."""
+"""The most entries of an array that is part of a description; larger arrays are data."""
 
 
 def _is_small(value: Any) -> bool:

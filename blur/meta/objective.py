@@ -1,29 +1,28 @@
-"""What the outer loop minimises: the loss on fresh queries after learning, averaged over episodes."""
+"""The objective of the outer loop: the loss on fresh queries after learning, averaged over episodes."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from blur.core.episode import Batch, Episode, Split
-from blur.core.inner_loop import episode_loss
+from blur.core.inner_loop import train_on
 from blur.core.losses import FOR_CLASSES, LOSSES, NOT_DIFFERENTIABLE, Loss, accuracy
 from blur.core.rule import Genome, Storage
 from blur.meta.population import over_members
 from blur.meta.setting import Setting
-from blur.parallel.devices import gathered, share, summed
-from blur.support.mapping import Mapping, at_once, mapped
+from blur.parallel.devices import gather, local_slice
+from blur.support.mapping import Mapping, mapped
 
 NanPolicy = Literal["penalise", "skip", "raise"]
-"""What a diverged episode counts. `penalise`: the worst finite loss of the meta-step's episodes, at least that of an
-output of zero. `skip`: nothing; a genome whose episodes all diverged gets the mean of the others. `raise`: the run
-stops. Its gradient is zero in all cases."""
+"""The loss of a diverged episode. `penalise`: the worst finite loss of the meta-step's episodes, at least that of an
+output of zero. `skip`: the episode is left out; a genome whose episodes all diverged gets the mean of the others.
+`raise`: the run stops. The gradient of a diverged episode is zero in all cases."""
 
 DIVERGED = 1e6
 """A loss above this many times (1 + the loss of an output of zero) counts as diverged, as NaN and infinity do."""
@@ -31,12 +30,12 @@ DIVERGED = 1e6
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """What is minimised, and how it is computed.
+    """The loss that is minimised, and how it is computed.
 
     Attributes:
       fitness: a name in `blur.core.losses.LOSSES`; None for the task's own (cross-entropy, or l2 in regression).
       episodes: episodes per genome and meta-step.
-      nan_policy: what a diverged episode counts.
+      nan_policy: the loss of a diverged episode, see `NanPolicy`.
       remat: recompute inner steps in the backward pass of a gradient instead of storing them.
       mapping: how episodes, populations and candidates are mapped.
       storage: how the synapses of a population's learners are stored.
@@ -83,11 +82,11 @@ class Objective:
 
 
 class Score(NamedTuple):
-    """How an episode went.
+    """The score of an episode.
 
     Attributes:
       loss: loss on the query after learning.
-      chance: loss of an output of zero there.
+      chance: loss of an output of zero on the query.
       accuracy: share of correct queries; NaN in regression.
     """
 
@@ -97,7 +96,7 @@ class Score(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """What a meta-step reports.
+    """The metrics of a meta-step.
 
     Attributes:
       fitness: mean over episodes; of a population, the median.
@@ -110,7 +109,9 @@ class Metrics(NamedTuple):
     diverged: Int[Array, "*batch"]
 
 
-def score(objective: Objective, setting: Setting, outputs: Float[Array, "query outputs"], query: Batch) -> Score:
+def score_outputs(
+    objective: Objective, setting: Setting, outputs: Float[Array, "query outputs"], query: Batch
+) -> Score:
     """Scores outputs on a query."""
     loss = objective.loss(setting)
     classification = setting.task.kind == "classification"
@@ -125,13 +126,14 @@ def play(
     objective: Objective, setting: Setting, genome: Genome, key: Key[Array, ""], episode: Episode
 ) -> tuple[Float[Array, ""], Score]:
     """Loss and score of a fresh learner after an episode; differentiable in the genome."""
-    loss = objective.loss(setting)
-    value, outputs = episode_loss(setting.rule, genome, key, episode, loss, remat=objective.remat)
-    return value, score(objective, setting, outputs, episode.query)
+    state = train_on(setting.rule, genome, key, episode, remat=objective.remat)
+    outputs = setting.rule.predict(genome, state, episode.query.inputs)
+    scores = score_outputs(objective, setting, outputs, episode.query)
+    return scores.loss, scores
 
 
 def finite_episodes(scores: Score) -> Bool[Array, "*episodes"]:
-    """Which episodes did not diverge."""
+    """Whether each episode did not diverge."""
     return jnp.abs(scores.loss) <= DIVERGED * (1 + jnp.abs(scores.chance))
 
 
@@ -147,69 +149,6 @@ def average(scores: Score, finite: Bool[Array, "*genomes episodes"], policy: Nan
     return jnp.where(count > 0, jnp.sum(losses, axis=-1) / jnp.maximum(count, 1), others)
 
 
-def gradient(objective: Objective, setting: Setting, genome: Genome, key: Key[Array, ""]) -> tuple[Genome, Metrics]:
-    """The fitness' gradient in the genome, averaged over episodes.
-
-    g = (1/E) Σ_e ∇ L_e(genome), where the gradient of an episode whose loss or gradient is not finite is zero; under
-    `skip`, E counts the finite ones alone. Episodes that are mapped at once share one backward pass.
-    """
-    keys = share(jax.random.split(key, objective.episodes), "episodes")
-    slopes = _shared_slope if at_once(objective.mapping) else _own_slopes
-    scores, slope, finite = slopes(objective, setting, genome, keys)
-    slope = summed(slope, "episodes")
-    scores, finite = gathered((scores, finite), "episodes")
-    count = jnp.maximum(jnp.sum(finite), 1) if objective.nan_policy == "skip" else objective.episodes
-    fitness = average(scores, finite, objective.nan_policy)
-    metrics = Metrics(fitness, jnp.mean(scores.accuracy), jnp.sum(~finite))
-    return jax.tree.map(lambda leaf: leaf / count, slope), metrics
-
-
-def _play_new(objective: Objective, setting: Setting, genome: Genome, key: Key[Array, ""]) -> tuple[Array, Score]:
-    """`play` on an episode drawn from a key."""
-    episode_key, learner_key = jax.random.split(key)
-    return play(objective, setting, genome, learner_key, setting.sample(episode_key))
-
-
-def _own_slopes(
-    objective: Objective, setting: Setting, genome: Genome, keys: Key[Array, "episodes"]
-) -> tuple[Score, Genome, Bool[Array, "episodes"]]:
-    """Scores, the sum of all finite gradients, and which ones are; every episode has a gradient of its own."""
-
-    def one(key: Key[Array, ""]) -> tuple[Score, Genome, Bool[Array, ""]]:
-        loss = functools.partial(_play_new, objective, setting, key=key)
-        (_, scores), slope = jax.value_and_grad(loss, has_aux=True)(genome)
-        finite = finite_episodes(scores) & _all_finite(slope)
-        return scores, jax.tree.map(lambda leaf: jnp.where(finite, leaf, 0), slope), finite
-
-    scores, slopes, finite = mapped(one, objective.mapping)(keys)
-    return scores, jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), slopes), finite
-
-
-def _shared_slope(
-    objective: Objective, setting: Setting, genome: Genome, keys: Key[Array, "episodes"]
-) -> tuple[Score, Genome, Bool[Array, "episodes"]]:
-    """The same from one backward pass: no gradient of a single episode is stored.
-
-    Only if some episode or the sum is not finite are the episodes' own gradients computed, by a loop of one turn: under
-    `vmap` it costs nothing when nobody needs it, where a `cond` would.
-    """
-
-    def losses(genome: Genome) -> tuple[Array, Score]:
-        return jax.vmap(functools.partial(_play_new, objective, setting, genome))(keys)
-
-    values, pull_back, scores = jax.vjp(losses, genome, has_aux=True)
-    (slope,) = pull_back(jnp.ones_like(values))
-    finite = finite_episodes(scores)
-    spoilt = ~(jnp.all(finite) & _all_finite(slope))
-
-    def repair(carry: tuple) -> tuple:
-        _, slope, finite = _own_slopes(objective, setting, genome, keys)
-        return jnp.zeros_like(carry[0]), slope, finite
-
-    _, slope, finite = jax.lax.while_loop(lambda carry: carry[0], repair, (spoilt, slope, finite))
-    return scores, slope, finite
-
-
 def population_scores(
     objective: Objective,
     setting: Setting,
@@ -223,24 +162,17 @@ def population_scores(
     stored = dataclasses.replace(setting, rule=form.rule)
 
     def one(key: Key[Array, ""]) -> Score:
-        episode_key, learner_key = jax.random.split(key)
-        episode = setting.sample(episode_key, split)
+        learner_key, episode = setting.draw(key, split)
+        return over_members(
+            lambda genome: play(objective, stored, genome, learner_key, episode)[1], objective.mapping, form
+        )(population)
 
-        def member(genome: Genome) -> Score:
-            return play(objective, stored, genome, learner_key, episode)[1]
-
-        return over_members(member, objective.mapping, form)(population)
-
-    keys = share(jax.random.split(key, objective.episodes), "episodes")
-    return jax.tree.map(jnp.transpose, gathered(mapped(one, objective.mapping)(keys), "episodes"))
+    keys = local_slice(jax.random.split(key, objective.episodes), "episodes")
+    return jax.tree.map(jnp.transpose, gather(mapped(one, objective.mapping)(keys), "episodes"))
 
 
-def summarise(objective: Objective, scores: Score) -> tuple[Float[Array, "population"], Metrics]:
-    """Fitness of every genome from scores `[population, episodes]`, and what the meta-step reports."""
+def fitness_and_metrics(objective: Objective, scores: Score) -> tuple[Float[Array, "population"], Metrics]:
+    """Fitness of every genome and metrics of the meta-step, from scores `[population, episodes]`."""
     finite = finite_episodes(scores)
     fitness = average(scores, finite, objective.nan_policy)
     return fitness, Metrics(jnp.median(fitness), jnp.median(jnp.mean(scores.accuracy, axis=1)), jnp.sum(~finite))
-
-
-def _all_finite(tree: Any) -> Bool[Array, ""]:
-    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))

@@ -1,4 +1,4 @@
-"""Which setting every meta-step of a run is played on, and how many meta-steps one dispatch takes."""
+"""The setting of every meta-step of a run, and the number of meta-steps per dispatch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ CHUNK_SECONDS = 1.0
 """A chunk lasts about this long, so that signals are handled promptly."""
 
 CHUNK_CAPACITY = 1000
-"""The most meta-steps a chunk can have."""
+"""The most meta-steps of a chunk."""
 
 
 def draw_settings(settings: Sequence[Setting], periods: Sequence[int], meta_steps: int, seed: int) -> np.ndarray:
     """Index of the setting of every meta-step, `[meta_steps]`; drawn by weight, for a whole period at a time."""
     weights = np.array([setting.weight for setting in settings], dtype=float)
-    share = weights / np.array(periods)  # the weights are shares of meta-steps, not of periods
-    drawn = np.random.default_rng(seed).choice(len(settings), size=meta_steps, p=share / share.sum())
+    portion = weights / np.array(periods)  # the weights are shares of meta-steps, not of periods
+    drawn = np.random.default_rng(seed).choice(len(settings), size=meta_steps, p=portion / portion.sum())
     return np.repeat(drawn, np.asarray(periods)[drawn])[:meta_steps]
 
 

@@ -1,4 +1,4 @@
-"""What one meta-step plays: a rule on a task, for so many inner steps of so many examples."""
+"""The setting of a meta-step: a rule on a task, the number of inner steps, and the batch size."""
 
 from __future__ import annotations
 
@@ -51,8 +51,13 @@ class Setting:
 
     @property
     def spec(self) -> Spec:
-        """What a learner's state has to be made for, as far as the widths say it."""
+        """The shapes of this setting's batches and the length of a life: the argument of `init_state`."""
         return make_spec(self.task.inputs, self.task.outputs, self.batch_size, self.steps)
+
+    def draw(self, key: Key[Array, ""], split: Split = "train") -> tuple[Key[Array, ""], Episode]:
+        """The key of a fresh learner, and a random episode for it."""
+        episode_key, learner_key = jax.random.split(key)
+        return learner_key, self.sample(episode_key, split)
 
     def sample(self, key: Key[Array, ""], split: Split = "train") -> Episode:
         """A random episode of the task with this setting's sizes; a long support is a stream, if the task has any."""

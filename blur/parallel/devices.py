@@ -1,9 +1,8 @@
-"""Many devices: what each of them computes of a meta-step, and how the parts come together again.
+"""Many devices: how they divide the work of a meta-step, and how their results are combined.
 
 Every device runs the same program. The axes of a mesh are named after what they divide (`candidates`, `population`,
-`episodes`): where work is large, a device cuts its own share out with `share`, and the few numbers that come of it are
-put together with `gathered` or `summed`. Where the present mesh has no such axis, and outside `spread`, these three do
-nothing: one device computes as if this module did not exist.
+`episodes`). A device takes its part of the work with `local_slice`; `gather` and `sum_over` combine the small results.
+Without a mesh, or where the mesh lacks the axis, the three return their arguments: one device computes the whole.
 """
 
 from __future__ import annotations
@@ -20,23 +19,23 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
 Axis = Literal["candidates", "population", "episodes"]
-"""What a mesh can divide."""
+"""The kinds of work that a mesh divides."""
 
 
 def training_mesh(devices: int | None, candidates: int, axis: Axis, count: int) -> Mesh | None:
     """The mesh that meta-steps run on, None for one device.
 
-    It divides the candidates as far as they go, since they have nothing to tell each other, and then `axis`.
+    Candidates are independent, so the mesh divides them first, as evenly as it can; `axis` is divided by the rest.
 
     Args:
-      devices: how many devices to use; by default all that JAX sees, on all hosts, or as many cores of one host as
-        the work divides over.
+      devices: how many devices to use. By default all devices of all hosts; on one CPU host, the largest number of
+        cores that divides the work.
       candidates: genomes that are meta-trained side by side.
-      axis: what is divided within a candidate's meta-step.
-      count: its length.
+      axis: the axis that is divided within a candidate's meta-step.
+      count: the length of that axis.
 
     Raises:
-      ValueError: there are not so many devices, or the work does not divide over them.
+      ValueError: JAX sees fewer devices, or the work does not divide evenly.
     """
     there = jax.device_count()
     if devices is None:
@@ -65,21 +64,21 @@ def _most_that_fit(devices: int, candidates: int, count: int) -> int:
 
 
 def validation_mesh(mesh: Mesh | None, episodes: int) -> Mesh | None:
-    """The same devices, dividing validation episodes as far as they go; what is left of the devices computes copies."""
+    """The same devices, dividing validation episodes as far as possible; devices that are left compute copies."""
     if mesh is None:
         return None
     return Mesh(mesh.devices.reshape(math.gcd(episodes, mesh.size), -1), ("episodes", "copies"))
 
 
-def spread(function: Callable[..., Any], mesh: Mesh | None, in_specs: Any, out_specs: Any) -> Callable[..., Any]:
-    """`function` as the program of every device of a mesh; of no mesh, itself."""
+def on_mesh(function: Callable[..., Any], mesh: Mesh | None, in_specs: Any, out_specs: Any) -> Callable[..., Any]:
+    """`function` as the program of every device of a mesh (`jax.shard_map`); without a mesh, `function` itself."""
     if mesh is None:
         return function
     return jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
 
 
-def everywhere(tree: PyTree, mesh: Mesh | None) -> PyTree:
-    """The same arrays with a copy on every device of a mesh, put there once; of no mesh, `tree`."""
+def replicate(tree: PyTree, mesh: Mesh | None) -> PyTree:
+    """Copies all arrays to every device of a mesh; without a mesh, returns `tree`."""
     if mesh is None:
         return tree
     sharding = NamedSharding(mesh, P())
@@ -94,14 +93,14 @@ def everywhere(tree: PyTree, mesh: Mesh | None) -> PyTree:
     return jax.tree.map(copies, tree)
 
 
-def here(tree: PyTree) -> PyTree:
-    """The same arrays on this process' own device; they must lie whole on each one before."""
+def to_local(tree: PyTree) -> PyTree:
+    """Copies replicated arrays to this process' default device."""
     return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), tree)
 
 
-def share(tree: PyTree, axis: Axis) -> PyTree:
+def local_slice(tree: PyTree, axis: Axis) -> PyTree:
     """This device's part of the leading axis of all leaves."""
-    parts = _parts(axis)
+    parts = _devices_along(axis)
     if parts == 1:
         return tree
 
@@ -112,33 +111,33 @@ def share(tree: PyTree, axis: Axis) -> PyTree:
     return jax.tree.map(own, tree)
 
 
-def gathered(tree: PyTree, axis: Axis) -> PyTree:
-    """The inverse of `share`: every device gets the parts of all, in order."""
-    if _parts(axis) == 1:
+def gather(tree: PyTree, axis: Axis) -> PyTree:
+    """The inverse of `local_slice`: every device receives all parts, in order."""
+    if _devices_along(axis) == 1:
         return tree
     return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, axis, tiled=True), tree)
 
 
-def summed(tree: PyTree, axis: Axis) -> PyTree:
-    """Σ over all devices' parts of every leaf."""
-    return tree if _parts(axis) == 1 else jax.lax.psum(tree, axis)
+def sum_over(tree: PyTree, axis: Axis) -> PyTree:
+    """The sum of every leaf over the devices along an axis."""
+    return tree if _devices_along(axis) == 1 else jax.lax.psum(tree, axis)
 
 
-def agreed(tree: PyTree, axis: Axis) -> PyTree:
-    """The first device's leaves, for all: what rounds otherwise on an unlike machine never grows into a difference."""
-    if _parts(axis) == 1:
+def broadcast_first(tree: PyTree, axis: Axis) -> PyTree:
+    """Broadcasts device 0's leaves, so rounding cannot make devices drift apart."""
+    if _devices_along(axis) == 1:
         return tree
     first = jax.lax.axis_index(axis) == 0
     return jax.lax.psum(jax.tree.map(lambda leaf: jnp.where(first, leaf, 0), tree), axis)
 
 
-def _parts(axis: Axis) -> int:
-    """Over how many devices the program that is being traced divides an axis."""
+def _devices_along(axis: Axis) -> int:
+    """How many devices divide an axis in the program that is being traced."""
     mesh = jax.sharding.get_abstract_mesh()
     return mesh.shape[axis] if axis in mesh.manual_axes else 1
 
 
 def _work(candidates: int, axis: Axis, count: int) -> str:
-    """What has to divide, in words."""
+    """The work that has to divide, in words."""
     amount = f"a population of {count}" if axis == "population" else f"{count} episode{'s' * (count > 1)}"
     return amount if candidates == 1 else f"{candidates} candidates × {amount}"

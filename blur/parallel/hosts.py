@@ -1,4 +1,4 @@
-"""Many hosts: how processes join into one run, agree on what to do next, and leave its files to the first of them."""
+"""Many hosts: processes join one run and decide together; process 0 writes the files."""
 
 # No `from __future__ import annotations`: the command line reads this dataclass' types.
 import contextlib
@@ -13,14 +13,16 @@ from jax.experimental import multihost_utils
 
 @dataclasses.dataclass(frozen=True)
 class Machines:
-    """Where a run is computed: no part of what it computes, and free to be another when it is resumed.
+    """Where a run is computed. The results do not depend on it, so a resumed run may use other machines.
 
     Attributes:
-      devices: how many devices to use; by default all that JAX sees, on all hosts; of a CPU's cores as many as the
-        work divides over.
-      distributed: join the other processes of this job (SLURM, Open MPI, TPU pods, Kubernetes with its Python client).
-      coordinator: HOST:PORT of process 0, to join where none of these is; it needs --processes and --process.
-      processes: how many processes join.
+      devices: how many devices to use. By default all devices of all hosts; on one CPU host, the largest number of
+        cores that divides the work.
+      distributed: find and join the other processes of this job (SLURM, Open MPI, TPU pods, or Kubernetes with its
+        Python client).
+      coordinator: HOST:PORT of process 0, for clusters that --distributed does not find; needs --processes and
+        --process.
+      processes: the number of processes that join.
       process: the number of this process, from 0.
     """
 
@@ -31,10 +33,10 @@ class Machines:
     process: int | None = None
 
     def join(self) -> None:
-        """Joins the processes of a run; before anything else is computed.
+        """Joins the processes of a run. Call it before JAX computes anything.
 
         Raises:
-          ValueError: no cluster was found, or the options are not complete.
+          ValueError: no cluster was found, or an option is missing.
         """
         explicit = (self.coordinator, self.processes, self.process)
         if not self.distributed and explicit == (None, None, None):
@@ -53,15 +55,15 @@ class Machines:
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on."""
+    """The number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cores_as_devices() -> None:
-    """Lets JAX see every core of this process as a device of the CPU, for programs that start with it.
+    """Makes every core of this process a device of JAX. Call it when the program starts.
 
-    Small networks keep one core busy, not several: candidates and populations are then divided over them. Where
-    `XLA_FLAGS` or `JAX_NUM_CPU_DEVICES` says how many there are, or JAX runs already, nothing changes.
+    A small network uses one core only, so candidates and populations are divided over the cores. Nothing changes if
+    `XLA_FLAGS` or `JAX_NUM_CPU_DEVICES` sets the number of devices, or if JAX has started.
     """
     told = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not told and jax.config.values["jax_num_cpu_devices"] < 0:
@@ -70,29 +72,29 @@ def cores_as_devices() -> None:
 
 
 def is_first_process() -> bool:
-    """Whether this is process 0, which writes and speaks for all."""
+    """Whether this is process 0, the one that writes files and prints."""
     return jax.process_index() == 0
 
 
 def on_any_process(flag: bool) -> bool:
-    """Whether `flag` is true on any process. All have to ask."""
+    """Whether `flag` is true on any process. Every process has to call this."""
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
 def from_first_process(values: tuple[int, ...]) -> tuple[int, ...]:
-    """Process 0's whole numbers. All have to ask."""
+    """The integers of process 0. Every process has to call this."""
     if jax.process_count() == 1:
         return values
     return tuple(int(value) for value in multihost_utils.broadcast_one_to_all(np.array(values)))
 
 
-def together(function: Callable[[], None]) -> None:
-    """Calls `function` on every process; if it fails on one of them, it fails on all, so that none waits for ever.
+def on_all_processes(function: Callable[[], None]) -> None:
+    """Calls `function`; if it fails on any process, this raises on every process, so that none waits forever.
 
     Raises:
-      ValueError, OSError: what `function` raised here, or that it did elsewhere.
+      ValueError, OSError: raised by `function`, on this process or on another.
     """
     failure: ValueError | OSError | None = None
     try:

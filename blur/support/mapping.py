@@ -22,10 +22,13 @@ def mapped(function: Callable[..., Any], mapping: Mapping, *, batch_size: int | 
         batch_size = None if batch_size == 1 else batch_size  # else a batch of one would be vmapped
         return lambda *arguments: jax.lax.map(lambda one: function(*one), arguments, batch_size=batch_size)
 
-    def run(*arguments: Any) -> Any:
-        if jax.tree.leaves(arguments)[0].shape[0] > 1:
-            return jax.vmap(function)(*arguments)
-        result = function(*jax.tree.map(lambda leaf: leaf[0], arguments))  # a batched product of one is slow, too
-        return jax.tree.map(lambda leaf: leaf[None], result)
+    return lambda *arguments: _vmapped(function, jax.tree.leaves(arguments)[0].shape[0])(*arguments)
 
-    return run
+
+def _vmapped(function: Callable[..., Any], length: int) -> Callable[..., Any]:
+    """`jax.vmap(function)`; over an axis of length 1 the function itself, since a batched product of one is slow."""
+    if length > 1:
+        return jax.vmap(function)
+    return lambda *arguments: jax.tree.map(
+        lambda leaf: leaf[None], function(*jax.tree.map(lambda leaf: leaf[0], arguments))
+    )

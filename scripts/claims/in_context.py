@@ -20,7 +20,7 @@ from blur.identify.probes import draw_tasks
 from blur.identify.search import best_genome
 from blur.meta.objective import Objective
 from blur.meta.outer.gradient import GradientOuter, GradientState
-from blur.meta.outer.optimiser import Optimiser
+from blur.meta.outer.optimiser import GenomeOptimiser
 from blur.rules.in_context.constructed import GradientDescentAttention
 from blur.rules.in_context.inspection import products
 from blur.rules.in_context.linear_attention import LinearAttention
@@ -157,7 +157,7 @@ PUBLISHED_RECIPE = Training(2500, rate=1e-3, clip=1e-3)
 
 
 @dataclasses.dataclass(frozen=True)
-class PublishedAdam(Optimiser):
+class PublishedAdam(GenomeOptimiser):
     """Adam as published: at a constant rate, with b2 = 0.98."""
 
     def build(self) -> optax.GradientTransformation:

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from meta_toys import LinearDescent, LinearTask, linear_setting, sign_setting
 
-from blur.meta.objective import Objective, Score, average, finite_episodes, gradient, play, population_scores
+from blur.meta.objective import Objective, Score, average, finite_episodes, play, population_scores
+from blur.meta.outer.gradient import meta_gradient
 from blur.meta.setting import Setting
 
 
@@ -28,7 +29,7 @@ def test_gradient_equals_central_differences(remat):
     with jax.enable_x64(True):
         task = LinearTask(jnp.asarray(1.0, jnp.float64), jnp.asarray(0.0, jnp.float64))
         setting = Setting(LinearDescent(), task, steps=4, batch_size=8)
-        run = jax.jit(functools.partial(gradient, Objective(episodes=3, remat=remat)))
+        run = jax.jit(functools.partial(meta_gradient, Objective(episodes=3, remat=remat)))
         key = jax.random.key(1)
 
         def fitness(log_rate: float) -> float:
@@ -82,7 +83,7 @@ def test_average_is_always_finite(losses, policy):
 @pytest.mark.parametrize(("policy", "divisor"), [("penalise", 8), ("skip", None)])
 def test_gradient_of_a_diverged_episode_is_zero(policy, divisor, mapping):
     setting, key, genome = linear_setting(poison=0.4), jax.random.key(5), {"log_rate": jnp.asarray(-1.0)}
-    slope, metrics = gradient(Objective(episodes=8, nan_policy=policy, mapping=mapping), setting, genome, key)
+    slope, metrics = meta_gradient(Objective(episodes=8, nan_policy=policy, mapping=mapping), setting, genome, key)
 
     def alone(key: jax.Array) -> jax.Array:
         episode_key, learner_key = jax.random.split(key)
@@ -100,7 +101,8 @@ def test_gradient_of_a_diverged_episode_is_zero(policy, divisor, mapping):
 def test_a_shared_backward_pass_gives_the_sum_of_the_gradients():
     genome, key = {"log_rate": jnp.asarray(-1.0)}, jax.random.key(0)
     own, shared = (
-        gradient(Objective(episodes=5, mapping=mapping), linear_setting(), genome, key) for mapping in ("map", "vmap")
+        meta_gradient(Objective(episodes=5, mapping=mapping), linear_setting(), genome, key)
+        for mapping in ("map", "vmap")
     )
     np.testing.assert_allclose(own[0]["log_rate"], shared[0]["log_rate"], rtol=1e-5)
     np.testing.assert_allclose(own[1].fitness, shared[1].fitness, rtol=1e-6)

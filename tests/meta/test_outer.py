@@ -11,10 +11,10 @@ from meta_toys import Drift, drift_setting, linear_setting
 from blur.core.inner_loop import train_on
 from blur.meta.chunk import compiled_chunk
 from blur.meta.config import MetaTraining, make_outer
-from blur.meta.objective import Objective, gradient
+from blur.meta.objective import Objective
 from blur.meta.outer.evolution import EvolutionOuter, Strategy, strategies
-from blur.meta.outer.gradient import GradientOuter
-from blur.meta.outer.optimiser import OPTIMISERS, Optimiser
+from blur.meta.outer.gradient import GradientOuter, meta_gradient
+from blur.meta.outer.optimiser import GENOME_OPTIMISERS, GenomeOptimiser
 from blur.meta.outer.truncated import TruncatedOuter, step_keys
 from blur.meta.run.state import initial_run_state, run_keys
 from blur.meta.setting import Setting
@@ -28,37 +28,39 @@ VELOCITY = np.array([0.5, -0.3, 0.2, 0.1])
 TARGET = np.array([1.0, 2.0, 0.0, -1.0])
 
 
-def plain_sgd(learning_rate: float) -> Optimiser:
+def plain_sgd(learning_rate: float) -> GenomeOptimiser:
     """θ ← θ − rate · slope."""
-    return Optimiser("sgd", learning_rate, meta_steps=10**9, clip=float("inf"))
+    return GenomeOptimiser("sgd", learning_rate, meta_steps=10**9, clip=float("inf"))
 
 
 def run(outer, setting, steps: int):
-    """State, what is held, and metrics after the first meta-steps of one candidate, in one dispatch."""
+    """Outer state, inner state and metrics after the first meta-steps of one candidate, in one dispatch."""
     start = initial_run_state([setting], outer, KEYS, setting.rule.init_genome(KEY))
-    chunk = compiled_chunk(outer)
-    state, held, metrics = chunk(outer, "vmap", setting, start.states, start.held[0], KEYS.steps, 0, steps)
-    return (*jax.tree.map(lambda leaf: leaf[0], (state, held)), jax.tree.map(lambda leaf: leaf[0, :steps], metrics))
+    chunk = compiled_chunk(outer, "vmap")
+    state, inner, metrics = chunk(setting, start.states, start.inner_states[0], KEYS.steps, 0, steps)
+    return (*jax.tree.map(lambda leaf: leaf[0], (state, inner)), jax.tree.map(lambda leaf: leaf[0, :steps], metrics))
 
 
 def test_gradient_step_is_the_optimisers():
     setting, objective = linear_setting(), Objective(episodes=2)
     outer = GradientOuter(objective, plain_sgd(0.25))
     genome = setting.rule.init_genome(KEY)
-    slope, _ = jax.jit(gradient, static_argnums=0)(objective, setting, genome, jax.random.fold_in(KEYS.steps[0], 0))
+    slope, _ = jax.jit(meta_gradient, static_argnums=0)(
+        objective, setting, genome, jax.random.fold_in(KEYS.steps[0], 0)
+    )
     state, _, _ = run(outer, setting, 1)
     np.testing.assert_allclose(state.genome["log_rate"], genome["log_rate"] - 0.25 * slope["log_rate"], rtol=1e-6)
 
 
 def test_gradient_is_clipped_by_its_norm():
     setting = linear_setting()
-    outer = GradientOuter(Objective(), Optimiser("sgd", 0.25, meta_steps=10**9, clip=1e-3))
+    outer = GradientOuter(Objective(), GenomeOptimiser("sgd", 0.25, meta_steps=10**9, clip=1e-3))
     moved = run(outer, setting, 1)[0].genome["log_rate"] - setting.rule.init_genome(KEY)["log_rate"]
     np.testing.assert_allclose(abs(moved), 0.25e-3, rtol=1e-2)
 
 
 def test_the_rate_decays_as_a_cosine():
-    transformation = Optimiser("sgd", 0.5, meta_steps=4).build()
+    transformation = GenomeOptimiser("sgd", 0.5, meta_steps=4).build()
     state, slope = transformation.init(jnp.zeros(1)), jnp.ones(1)
     moves = []
     for _ in range(5):
@@ -67,9 +69,9 @@ def test_the_rate_decays_as_a_cosine():
     np.testing.assert_allclose(moves, 0.25 * (1 + np.cos(np.pi * np.arange(5) / 4)), atol=1e-7)
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("name", GENOME_OPTIMISERS)
 def test_every_optimiser_descends(name):
-    transformation, genome = Optimiser(name).build(), {"rate": jnp.asarray(-4.0), "matrix": jnp.eye(2)}
+    transformation, genome = GenomeOptimiser(name).build(), {"rate": jnp.asarray(-4.0), "matrix": jnp.eye(2)}
     memory = transformation.init(genome)
     for _ in range(2):  # some stand still at first
         updates, memory = transformation.update(genome, memory, genome)
@@ -118,7 +120,7 @@ def test_a_life_in_pieces_is_the_whole_episode():
     setting = linear_setting(steps=6, start=-1.0)
     objective = Objective(episodes=2, mapping="vmap")
     outer = TruncatedOuter(objective, Strategy("NoiseReuseES", 4, 0.5, plain_sgd(0.0)), truncation=2)
-    state, held, _ = run(outer, setting, 3)
+    state, inner, _ = run(outer, setting, 3)
     keys = outer._life_keys(step_keys(KEYS.steps[0], 0, born=0)[2])
 
     def whole(log_rate: jax.Array, keys: jax.Array) -> jax.Array:
@@ -126,9 +128,9 @@ def test_a_life_in_pieces_is_the_whole_episode():
 
     rates = (state.mean + state.pert)[:, 0]
     weights = jax.vmap(lambda rate, keys: jax.vmap(lambda pair: whole(rate, pair))(keys))(rates, keys)
-    np.testing.assert_allclose(held.weights, weights, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(held.step, 6)
-    assert len(np.unique(held.weights.reshape(8, 3), axis=0)) == 8
+    np.testing.assert_allclose(inner.weights, weights, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(inner.step, 6)
+    assert len(np.unique(inner.weights.reshape(8, 3), axis=0)) == 8
 
 
 def test_a_new_life_starts_afresh():
@@ -204,7 +206,7 @@ def test_truncation_divides_the_unroll():
 def test_std_by_default_and_on_request():
     assert make_outer(MetaTraining(outer="CMA_ES")).strategy.std == 0.1
     assert make_outer(MetaTraining(outer="PersistentES")).strategy.std == 0.03
-    with pytest.raises(ValueError, match="PersistentES holds learners between meta-steps, always dense"):
+    with pytest.raises(ValueError, match="PersistentES keeps learners between meta-steps and stores them dense"):
         make_outer(MetaTraining(outer="PersistentES", storage="dual"))
     assert make_outer(MetaTraining(outer="PersistentES", std=0.2)).strategy.std == 0.2
 
@@ -215,14 +217,14 @@ def test_population_based_strategies_are_named_as_such():
 
 
 def test_optimisers_of_networks_are_optimisers_of_genomes():
-    assert {"signum", "optimistic_gradient_descent", "radam"} <= set(OPTIMISERS)
-    assert set(OPTIMIZERS) - set(OPTIMISERS) == {"momentum", "sm3"}
+    assert {"signum", "optimistic_gradient_descent", "radam"} <= set(GENOME_OPTIMISERS)
+    assert set(OPTIMIZERS) - set(GENOME_OPTIMISERS) == {"momentum", "sm3"}
 
 
 @pytest.mark.parametrize("name", ["PersistentES", "NoiseReuseES"])
 def test_lives_on_images_are_read_piece_by_piece(name):
     setting = Setting(Bidirectional(hidden=(3,), states=2), make_task("digits"), steps=4, batch_size=6)
     outer = TruncatedOuter(Objective(), Strategy(name, 4, 0.1, plain_sgd(0.1)), truncation=2)
-    state, held, metrics = run(outer, setting, 2)
-    np.testing.assert_array_equal(held.step, np.full((4, 1), 4))
+    state, inner, metrics = run(outer, setting, 2)
+    np.testing.assert_array_equal(inner.step, np.full((4, 1), 4))
     assert np.all(np.isfinite(metrics.fitness)) and state.inner_step_counter == 0

@@ -18,8 +18,11 @@ from meta_toys import Drift, LinearDescent, LinearTask, linear_setting, sign_set
 
 from blur.files.genomes import load_genome
 from blur.meta import MetaTraining, Setting, meta_train, train
-from blur.meta.chunk import run_forward_chunk, run_gradient_chunk
-from blur.meta.config import run_size
+from blur.meta.chunk import compiled_chunk
+from blur.meta.config import make_outer, run_size
+from blur.meta.describe import _is_small
+from blur.meta.run import files as run_files
+from blur.meta.run import pace
 
 KNOWN = {"LinearDescent": LinearDescent}
 SMALL = MetaTraining(
@@ -46,7 +49,7 @@ def interrupt_at(monkeypatch, meta_step: int, number: int = signal.SIGINT) -> No
 
 def chunks_of(monkeypatch, length: int) -> None:
     """Fixes the chunks' length."""
-    monkeypatch.setattr(train, "next_length", lambda *_: length)
+    monkeypatch.setattr(pace, "next_length", lambda *_: length)
 
 
 def files(folder: Path) -> tuple[str, bytes]:
@@ -82,7 +85,7 @@ def test_a_resumed_run_is_bit_exact(outer, tmp_path, monkeypatch, capsys):
 def test_a_mixture_resumes_bit_exactly_and_compiles_once_per_setting(outer, tmp_path, monkeypatch):
     mixture = [linear_setting(steps=2, weight=2.0), linear_setting(steps=4)]
     config = dataclasses.replace(SMALL, outer=outer)
-    chunk = (run_gradient_chunk if outer == "adam" else run_forward_chunk).jitted
+    chunk = compiled_chunk(make_outer(config), config.mapping)
     chunk.clear_cache()
     straight = run(config, mixture, out=tmp_path / "straight")
     assert chunk._cache_size() == 2
@@ -97,12 +100,13 @@ def test_a_mixture_resumes_bit_exactly_and_compiles_once_per_setting(outer, tmp_
 
 
 def test_data_are_arguments_not_constants():
-    run_gradient_chunk.jitted.clear_cache()
+    chunk = compiled_chunk(make_outer(SMALL), SMALL.mapping)
+    chunk.clear_cache()
     results = []
     for scale in (1.0, 2.0):
         task = LinearTask(jnp.asarray(scale), jnp.asarray(0.0))
         results.append(run(SMALL, Setting(LinearDescent(), task, steps=4, batch_size=8)))
-    assert run_gradient_chunk.jitted._cache_size() == 1
+    assert chunk._cache_size() == 1
     assert results[0].fitness != results[1].fitness
 
 
@@ -305,7 +309,7 @@ def test_arrays_of_a_task_are_written_down_if_they_are_small(tmp_path):
     assert (task["scale"], task["poison"]) == (1.0, 0.25)
     with pytest.raises(ValueError, match=r"holds a run with settings\[0\]\.task\.poison = 0\.25, not 0\.0"):
         run(SMALL, linear_setting(), out=tmp_path, resume=True)
-    fields = [train._is_small(value) for value in (None, (1, "a"), np.zeros(16), np.zeros(17), jax.random.key(0))]
+    fields = [_is_small(value) for value in (None, (1, "a"), np.zeros(16), np.zeros(17), jax.random.key(0))]
     assert fields == [True, True, True, False, False]
 
 
@@ -322,7 +326,7 @@ def test_evolution_is_smaller_by_default(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("fitness", "label"), [("accuracy", "1 − accuracy"), ("l2", "l2"), (None, "fitness")])
 def test_the_curve_s_axis_says_what_is_minimised(fitness, label, tmp_path, monkeypatch):
     labels = []
-    monkeypatch.setattr(train, "plot_learning_curve", lambda path, arrays, name: labels.append(name))
+    monkeypatch.setattr(run_files, "plot_learning_curve", lambda path, arrays, name: labels.append(name))
     config = dataclasses.replace(SMALL, outer="CMA_ES", fitness=fitness, meta_steps=2, validation_every=2)
     run(config, sign_setting(), out=tmp_path)
     assert labels == [label]

@@ -17,7 +17,7 @@ from many_devices import CASES, INTERRUPTED, KNOWN, run
 
 from blur.files.genomes import load_genome
 from blur.meta.run.folder import parts_of_run
-from blur.parallel.devices import everywhere, training_mesh
+from blur.parallel.devices import replicate, training_mesh
 from blur.parallel.hosts import Machines
 
 pytestmark = pytest.mark.xdist_group("devices")  # one process makes the fixtures
@@ -98,9 +98,9 @@ def test_a_run_on_many_devices_is_resumed_on_one(machines, alone, request):
     assert_same(folder / INTERRUPTED, alone / INTERRUPTED)
 
 
-def test_devices_divide_the_learners_and_share_the_data(eight):
+def test_devices_divide_the_learners_and_replicate_the_data(eight):
     _, [said] = eight
-    assert "held: {(1, 2)}" in said  # of 2 candidates with a population of 8
+    assert "learners: {(1, 2)}" in said  # of 2 candidates with a population of 8
     assert "copies of data: {8}" in said
 
 
@@ -147,8 +147,8 @@ def test_one_device_needs_no_mesh():
     assert training_mesh(1, 3, "episodes", 5) is None
 
 
-def test_a_task_s_plain_numbers_lie_everywhere_too():
-    tree = everywhere((1.5, jax.random.key(3)), Mesh(np.array(jax.devices()[:1]), ("episodes",)))
+def test_a_task_s_plain_numbers_are_replicated_too():
+    tree = replicate((1.5, jax.random.key(3)), Mesh(np.array(jax.devices()[:1]), ("episodes",)))
     assert float(tree[0]) == 1.5
     assert tree[0].dtype == np.float32
     assert jax.numpy.array_equal(jax.random.key_data(tree[1]), jax.random.key_data(jax.random.key(3)))

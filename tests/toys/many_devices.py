@@ -22,8 +22,9 @@ import jax
 from meta_toys import LinearDescent, linear_setting
 
 from blur.meta import MetaTraining, make_outer, meta_train, train
+from blur.meta.run import pace
 from blur.meta.run.state import initial_run_state, run_keys
-from blur.parallel.devices import everywhere, training_mesh
+from blur.parallel.devices import replicate, training_mesh
 from blur.parallel.hosts import Machines
 
 KNOWN = {"LinearDescent": LinearDescent}
@@ -73,14 +74,14 @@ def mistake(case: str, folder: Path, **options) -> None:
         say(error)
 
 
-def say_shares() -> None:
-    """How many learners each device holds, by candidate and member, and in how many places data lie."""
+def say_parts() -> None:
+    """Prints how many learners each device has, by candidate and member, and how many devices have the data."""
     config = CASES[INTERRUPTED]
     outer = make_outer(config)
     mesh = training_mesh(None, config.candidates, *outer.divisible)
-    setting, keys = everywhere((linear_setting(), run_keys(0, config.candidates)), mesh)
-    held = initial_run_state([setting], outer, keys, None, mesh).held
-    say("held:", {leaf.sharding.shard_shape(leaf.shape)[:2] for leaf in jax.tree.leaves(held)})
+    setting, keys = replicate((linear_setting(), run_keys(0, config.candidates)), mesh)
+    inner_states = initial_run_state([setting], outer, keys, None, mesh).inner_states
+    say("learners:", {leaf.sharding.shard_shape(leaf.shape)[:2] for leaf in jax.tree.leaves(inner_states)})
     say("copies of data:", {len(leaf.devices()) for leaf in jax.tree.leaves(setting)})
 
 
@@ -88,12 +89,12 @@ def main(folder: Path, processes: int, process: int, coordinator: str) -> None:
     """All cases, then all mistakes."""
     if processes > 1:
         Machines(coordinator=coordinator, processes=processes, process=process).join()
-    train.next_length = lambda *_: 3 + process  # the processes' clocks differ
+    pace.next_length = lambda *_: 3 + process  # the processes' clocks differ
     for case in CASES:
         if case != INTERRUPTED:
             run(case, folder)
     interrupt(folder, signalled=process == processes - 1)
-    say_shares()
+    say_parts()
     mistake("adam", folder)
     mistake("adam", folder, resume=True, changes={"seed": process})
     mistake("CMA_ES", folder / "new", devices=jax.device_count(), changes={"population": 10})

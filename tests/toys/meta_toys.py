@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import traceback
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
+import blur
 from blur.core.episode import Episode, make_batch
 from blur.core.rule import UpdateRule
 from blur.core.state import State
@@ -34,6 +37,33 @@ class LinearDescent(UpdateRule):
 
     def predict(self, genome, state, inputs):
         return inputs @ state.weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Decaying(LinearDescent):
+    """The same at a rate that decays to zero over the life: rate_t = exp(log_rate) (1 − t/T), with T from the spec."""
+
+    def init_state(self, genome, key, spec):
+        return super().init_state(genome, key, spec).replace(horizon=jnp.asarray(spec.steps))
+
+    def step(self, genome, state, batch):
+        decay = 1 - state.step / state.horizon
+        return super().step({"log_rate": genome["log_rate"] + jnp.log(decay)}, state, batch)
+
+
+traces: list[list[str]] = []
+"""The named functions of blur that called `Traced.step`, from `meta_train` on: one list per trace."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Traced(LinearDescent):
+    """Records the Python call stack while `step` is traced. Lambdas count as lines of the function they are in."""
+
+    def step(self, genome, state, batch):
+        package = str(Path(blur.__file__).parent)
+        frames = [frame.name for frame in traceback.extract_stack() if frame.filename.startswith(package)]
+        traces.append([name for name in frames if name != "<lambda>"])
+        return super().step(genome, state, batch)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The interface of everything that improves a genome: one meta-step at a time."""
+"""The interface of outer optimisers, which improve a genome by one meta-step at a time."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from blur.parallel.devices import Axis
 class Outer(abc.ABC):
     """An optimiser of genomes. Implementations are frozen dataclasses: static, hashable, compared by value.
 
-    The methods are pure and safe under `jit`, `vmap` and loops. Two pytrees carry everything from one meta-step to the
-    next: the *outer state*, shared by all settings, and what is *held* of the inner loop, for each setting its own.
-    Where devices divide a meta-step (`blur.parallel.devices`), each has the whole outer state, and holds its own share.
+    The methods are pure and safe under `jit`, `vmap` and loops. Two pytrees go from one meta-step to the next: the
+    *outer state*, which all settings share, and the *inner state*, one per setting: learners that live on. Where
+    devices divide a meta-step (`blur.parallel.devices`), each has the whole outer state and a part of the inner state.
     """
 
     @property
@@ -28,7 +28,7 @@ class Outer(abc.ABC):
     @property
     @abc.abstractmethod
     def divisible(self) -> tuple[Axis, int]:
-        """What many devices divide among them within a meta-step, and how much of it there is."""
+        """The axis that devices divide within a meta-step, and its length."""
 
     @abc.abstractmethod
     def init(self, key: Key[Array, ""], genome: Genome, rule: UpdateRule) -> PyTree:
@@ -36,16 +36,16 @@ class Outer(abc.ABC):
 
     @abc.abstractmethod
     def step(
-        self, state: PyTree, held: PyTree, key: Key[Array, ""], index: Int[Array, ""], setting: Setting
+        self, state: PyTree, inner_state: PyTree, key: Key[Array, ""], index: Int[Array, ""], setting: Setting
     ) -> tuple[PyTree, PyTree, Metrics]:
         """One meta-step. `key` is the run's; everything random follows from it and the meta-step's `index`."""
 
     @abc.abstractmethod
     def genomes(self, state: PyTree, rule: UpdateRule) -> tuple[Genome, ...]:
-        """The genomes that may be kept: the current one first."""
+        """The genomes that may become the best: the current one first."""
 
-    def hold(self, genome: Genome, key: Key[Array, ""], setting: Setting) -> PyTree:
-        """What is held before the first meta-step on a setting, by population; nothing by default."""
+    def init_inner_state(self, genome: Genome, key: Key[Array, ""], setting: Setting) -> PyTree:
+        """The inner state before the first meta-step on a setting, by population; empty by default."""
         return ()
 
     def period(self, setting: Setting) -> int:

@@ -14,11 +14,11 @@ from jaxtyping import Array, Int, Key, PyTree
 
 from blur.core.genome import genome_shapes
 from blur.core.rule import Genome, UpdateRule
-from blur.meta.objective import Metrics, Objective, population_scores, summarise
+from blur.meta.objective import Metrics, Objective, fitness_and_metrics, population_scores
 from blur.meta.outer.base import Outer
-from blur.meta.outer.optimiser import Optimiser
+from blur.meta.outer.optimiser import GenomeOptimiser
 from blur.meta.setting import Setting
-from blur.parallel.devices import Axis, gathered, share
+from blur.parallel.devices import Axis, gather, local_slice
 
 TRUNCATED = ("PersistentES", "NoiseReuseES")
 """The strategies that work on truncated lives."""
@@ -27,7 +27,7 @@ TRUNCATED = ("PersistentES", "NoiseReuseES")
 @functools.cache
 def strategies() -> dict[str, type]:
     """Evolution strategies by name."""
-    from evosax.algorithms import distribution_based_algorithms  # computes: many hosts have to join before
+    from evosax.algorithms import distribution_based_algorithms  # the import computes: hosts have to join before it
 
     return {strategy.__name__: strategy for strategy in distribution_based_algorithms.values() if _buildable(strategy)}
 
@@ -56,7 +56,7 @@ class Strategy:
     name: str
     population: int
     std: float
-    optimiser: Optimiser
+    optimiser: GenomeOptimiser
 
     def __post_init__(self) -> None:
         if self.population < 4 or self.population % 2:
@@ -102,17 +102,17 @@ class EvolutionOuter(Outer):
         return initial_state(self.strategy, key, genome, rule)
 
     def step(
-        self, state: PyTree, held: PyTree, key: Key[Array, ""], index: Int[Array, ""], setting: Setting
+        self, state: PyTree, inner_state: PyTree, key: Key[Array, ""], index: Int[Array, ""], setting: Setting
     ) -> tuple[PyTree, PyTree, Metrics]:
         """See `Outer.step`."""
         strategy, params = self.strategy.build(setting.rule)
         ask_key, play_key, tell_key = jax.random.split(jax.random.fold_in(key, index), 3)
         population, state = strategy.ask(ask_key, state, params)
-        scores = population_scores(self.objective, setting, share(population, "population"), play_key)
-        scores = gathered(scores, "population")
-        fitness, metrics = summarise(self.objective, scores)
+        scores = population_scores(self.objective, setting, local_slice(population, "population"), play_key)
+        scores = gather(scores, "population")
+        fitness, metrics = fitness_and_metrics(self.objective, scores)
         state, _ = strategy.tell(tell_key, population, fitness, state, params)
-        return state, held, metrics
+        return state, inner_state, metrics
 
     def genomes(self, state: PyTree, rule: UpdateRule) -> tuple[Genome, ...]:
         """The mean, and the member that ever did best on its episodes."""

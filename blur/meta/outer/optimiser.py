@@ -8,21 +8,20 @@ import optax
 
 from blur.rules.optax_mlp import OPTIMIZERS
 
-OPTIMISERS = tuple(sorted({*OPTIMIZERS, "adadelta", "adafactor", "adan", "radam"} - {"momentum", "sm3"}))
-"""Optax optimisers that need nothing but a gradient and a rate that decays: `sm3` takes none of those, `momentum` is no
-name of optax."""
+GENOME_OPTIMISERS = tuple(sorted({*OPTIMIZERS, "adadelta", "adafactor", "adan", "radam"} - {"momentum", "sm3"}))
+"""Optax optimisers that need only a gradient and a decaying rate. `sm3` takes no schedule; optax has no `momentum`."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Optimiser:
+class GenomeOptimiser:
     """An optax optimiser with a cosine decay of its rate to zero, on gradients clipped by their global norm.
 
     rate_i = ½ learning_rate (1 + cos(π i / meta_steps))
 
     Attributes:
-      name: one of `OPTIMISERS`.
+      name: one of `GENOME_OPTIMISERS`.
       learning_rate: the first rate.
-      meta_steps: when the rate reaches zero.
+      meta_steps: the meta-step at which the rate reaches zero.
       clip: largest global norm of a gradient; infinity for no clipping.
     """
 

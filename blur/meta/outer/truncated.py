@@ -1,8 +1,8 @@
 """Meta-training by evolution on truncated lives: persistent and noise-reuse evolution strategies.
 
 A *life* is one episode of `steps` inner steps, lived in pieces of `truncation` steps, one per meta-step. Between
-meta-steps the learners' states are held; the genome changes under them. A meta-step's fitness is the loss on the
-life's query after its own piece alone. Both members of an antithetic pair live the same episodes.
+meta-steps the learners' states stay, as the *inner state*; the genome changes. A meta-step's fitness is the loss on
+the life's query after its piece. Both members of an antithetic pair live the same episodes.
 
 Sources: Vicol et al. 2021 (arXiv 2112.13835); Li et al. 2023 (arXiv 2304.12180).
 """
@@ -20,18 +20,18 @@ from jaxtyping import Array, Int, Key, PyTree
 from blur.core.episode import Batch, Episode, Stream, as_arrays, episode_spec
 from blur.core.inner_loop import unroll
 from blur.core.rule import Genome, UpdateRule
-from blur.meta.objective import Metrics, Objective, Score, score, summarise
+from blur.meta.objective import Metrics, Objective, Score, fitness_and_metrics, score_outputs
 from blur.meta.outer.base import Outer
 from blur.meta.outer.evolution import Strategy, initial_state
 from blur.meta.population import over_members
 from blur.meta.setting import Setting
-from blur.parallel.devices import Axis, gathered, share
+from blur.parallel.devices import Axis, gather, local_slice
 from blur.support.mapping import mapped
 
 
 @dataclasses.dataclass(frozen=True)
 class TruncatedOuter(Outer):
-    """PersistentES or NoiseReuseES, holding the learners' states between truncations.
+    """PersistentES or NoiseReuseES; the inner state is the learners' states between truncations.
 
     Attributes:
       objective: what is minimised; its episodes are lives per member.
@@ -50,17 +50,17 @@ class TruncatedOuter(Outer):
 
     @property
     def divisible(self) -> tuple[Axis, int]:
-        """The population, and the learners held for it."""
+        """The population, and its learners."""
         return "population", self.strategy.population
 
     def init(self, key: Key[Array, ""], genome: Genome, rule: UpdateRule) -> PyTree:
         """See `Outer.init`."""
         return initial_state(self.strategy, key, genome, rule)
 
-    def hold(self, genome: Genome, key: Key[Array, ""], setting: Setting) -> PyTree:
+    def init_inner_state(self, genome: Genome, key: Key[Array, ""], setting: Setting) -> PyTree:
         """The learners' states at the start of a life: leading axes `[population, episodes]`."""
         population = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (self.strategy.population, *leaf.shape)), genome)
-        own, keys = share((population, self._life_keys(key)), "population")
+        own, keys = local_slice((population, self._life_keys(key)), "population")
         return self._newborn(own, keys, setting)
 
     def period(self, setting: Setting) -> int:
@@ -77,7 +77,7 @@ class TruncatedOuter(Outer):
         return setting.steps // self.truncation
 
     def step(
-        self, state: PyTree, held: PyTree, key: Key[Array, ""], index: Int[Array, ""], setting: Setting
+        self, state: PyTree, inner_state: PyTree, key: Key[Array, ""], index: Int[Array, ""], setting: Setting
     ) -> tuple[PyTree, PyTree, Metrics]:
         """See `Outer.step`."""
         strategy, params = self.strategy.build(setting.rule)
@@ -85,12 +85,12 @@ class TruncatedOuter(Outer):
         lived = state.inner_step_counter
         ask_key, tell_key, life_key = step_keys(key, index, born=index - lived // self.truncation)
         population, state = strategy.ask(ask_key, state, params)
-        own, keys = share((population, self._life_keys(life_key)), "population")
-        held = jax.lax.cond(lived == 0, lambda: self._newborn(own, keys, setting), lambda: held)
-        held, scores = self._live(own, held, keys, lived, setting)
-        fitness, metrics = summarise(self.objective, gathered(scores, "population"))
+        own, keys = local_slice((population, self._life_keys(life_key)), "population")
+        inner_state = jax.lax.cond(lived == 0, lambda: self._newborn(own, keys, setting), lambda: inner_state)
+        inner_state, scores = self._live(own, inner_state, keys, lived, setting)
+        fitness, metrics = fitness_and_metrics(self.objective, gather(scores, "population"))
         state, _ = strategy.tell(tell_key, population, fitness, state, params)
-        return state, held, metrics
+        return state, inner_state, metrics
 
     def genomes(self, state: PyTree, rule: UpdateRule) -> tuple[Genome, ...]:
         """The mean."""
@@ -110,21 +110,21 @@ class TruncatedOuter(Outer):
     def _live(
         self,
         population: Genome,
-        held: PyTree,
+        inner_state: PyTree,
         keys: Key[Array, "population episodes 2"],
         lived: Int[Array, ""],
         setting: Setting,
     ) -> tuple[PyTree, Score]:
-        """The learners' states after one more truncation, and how they score then."""
+        """The learners' states after one more truncation, and their scores."""
 
         def one(genome: Genome, keys: Key[Array, "2"], learner: PyTree) -> tuple[PyTree, Score]:
             episode = setting.stream(keys[0])
             support, steps = piece(episode, lived, self.truncation)
             learner, _ = unroll(setting.rule, genome, learner, support, steps)
             outputs = setting.rule.predict(genome, learner, episode.query.inputs)
-            return learner, score(self.objective, setting, outputs, episode.query)
+            return learner, score_outputs(self.objective, setting, outputs, episode.query)
 
-        return self._over_learners(setting, one)(population, keys, held)
+        return self._over_learners(setting, one)(population, keys, inner_state)
 
     def _over_learners(self, setting: Setting, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function(genome, …)` over `[population, episodes]`; the genome has the first axis alone."""
@@ -138,7 +138,7 @@ class TruncatedOuter(Outer):
 def step_keys(
     key: Key[Array, ""], index: Int[Array, ""] | int, *, born: Int[Array, ""] | int
 ) -> tuple[Key[Array, ""], Key[Array, ""], Key[Array, ""]]:
-    """Keys of a meta-step's asking and telling, and of the life that was born at meta-step `born`: two streams."""
+    """The keys of a meta-step's asking and telling, and the key of the life that began at meta-step `born`."""
     strategy_key, life_key = jax.random.split(key)
     ask_key, tell_key = jax.random.split(jax.random.fold_in(strategy_key, index))
     return ask_key, tell_key, jax.random.fold_in(life_key, born)

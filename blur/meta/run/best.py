@@ -1,4 +1,4 @@
-"""Which genome is kept: the one that does best on validation episodes, always the same ones."""
+"""The best genome so far, judged on the same validation episodes throughout a run."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from blur.core.rule import Genome, UpdateRule
 from blur.meta.objective import Objective, average, finite_episodes, population_scores
 from blur.meta.outer.base import Outer
 from blur.meta.setting import Setting
-from blur.parallel.devices import here, spread, validation_mesh
+from blur.parallel.devices import on_mesh, to_local, validation_mesh
 from blur.support.compiler import Program
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Kept:
-    """The best genome so far, and how it did.
+class Best:
+    """The best genome so far, and its scores.
 
     Attributes:
       genome: its meta-parameters.
       fitness: mean over the validation episodes; of a mixture, weighted over its settings.
       accuracy: likewise; NaN in regression.
-      candidate: which candidate it came from.
-      meta_step: after how many meta-steps.
+      candidate: the number of the candidate that it came from.
+      meta_step: the number of meta-steps before it was found.
     """
 
     genome: Genome
@@ -41,9 +41,26 @@ class Kept:
     meta_step: Array
 
 
-def nothing_kept(genome: Genome) -> Kept:
-    """What is kept before the first validation: a genome that any other one beats."""
-    return Kept(genome, jnp.asarray(jnp.inf), jnp.asarray(jnp.nan), jnp.asarray(0), jnp.asarray(0))
+def none_yet(genome: Genome) -> Best:
+    """The value before the first validation: its fitness is infinite, so that any other genome is better."""
+    return Best(genome, jnp.asarray(jnp.inf), jnp.asarray(jnp.nan), jnp.asarray(0), jnp.asarray(0))
+
+
+def better_of(
+    best: Best, genomes: Genome, fitness: np.ndarray, accuracy: np.ndarray, *, candidates: int, meta_step: int
+) -> Best:
+    """`best`, or the fittest of the stacked `genomes` if its fitness is lower."""
+    fittest = int(np.argmin(fitness))
+    if not fitness[fittest] < float(best.fitness):
+        return best
+    dtype = best.fitness.dtype
+    return Best(
+        jax.tree.map(lambda leaf: leaf[fittest], to_local(genomes)),
+        jnp.asarray(fitness[fittest], dtype),
+        jnp.asarray(accuracy[fittest], dtype),
+        jnp.asarray(fittest % candidates),
+        jnp.asarray(meta_step),
+    )
 
 
 @functools.partial(Program, gradient=False, static_argnames=("objective", "mesh"))
@@ -52,18 +69,11 @@ def validate(
 ) -> tuple[Float[Array, "genomes"], Float[Array, "genomes"]]:
     """Fitness and accuracy of every genome (stacked along a leading axis) on the same validation episodes.
 
-    With a `mesh`, on all of whose devices the arguments lie, they divide the episodes.
+    The devices of a `mesh` divide the episodes; every device holds all arguments.
     """
     play = functools.partial(population_scores, objective, split="validation")
-    scores = spread(play, validation_mesh(mesh, objective.episodes), (P(), P(), P()), P())(setting, genomes, key)
+    scores = on_mesh(play, validation_mesh(mesh, objective.episodes), (P(), P(), P()), P())(setting, genomes, key)
     return average(scores, finite_episodes(scores), "penalise"), jnp.mean(scores.accuracy, axis=-1)
-
-
-@functools.partial(jax.jit, static_argnames=("outer", "rule"))
-def contenders(outer: Outer, rule: UpdateRule, states: PyTree) -> Genome:
-    """The genomes of all candidates that may be kept, stacked: first all current ones, then all second ones."""
-    stacked = jax.vmap(lambda state: outer.genomes(state, rule))(states)
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *stacked)
 
 
 def validate_mixture(
@@ -79,18 +89,8 @@ def validate_mixture(
     return fitness, accuracy
 
 
-def keep_best(
-    kept: Kept, genomes: Genome, fitness: np.ndarray, accuracy: np.ndarray, *, candidates: int, meta_step: int
-) -> Kept:
-    """`kept`, or the best of `genomes` if that is better."""
-    best = int(np.argmin(fitness))
-    if not fitness[best] < float(kept.fitness):
-        return kept
-    dtype = kept.fitness.dtype
-    return Kept(
-        jax.tree.map(lambda leaf: leaf[best], here(genomes)),
-        jnp.asarray(fitness[best], dtype),
-        jnp.asarray(accuracy[best], dtype),
-        jnp.asarray(best % candidates),
-        jnp.asarray(meta_step),
-    )
+@functools.partial(jax.jit, static_argnames=("outer", "rule"))
+def contenders(outer: Outer, rule: UpdateRule, states: PyTree) -> Genome:
+    """The stacked genomes that may become the best: first the current ones of all candidates, then the second ones."""
+    stacked = jax.vmap(lambda state: outer.genomes(state, rule))(states)
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *stacked)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that is granted at the next good moment."""
+"""Defers Ctrl-C and SIGTERM to the end of the chunk; a second one stops at once."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """While entered, the first signal only sets `requested`; a second one interrupts at once, as without it.
+    """A context in which the first signal only sets `requested`; a second one raises KeyboardInterrupt at once.
 
-    Outside the main thread, where Python has no signals, nothing is ever requested.
+    Outside the main thread, where Python delivers no signals, `requested` stays false.
     """
 
     def __init__(self) -> None:

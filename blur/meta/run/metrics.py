@@ -9,32 +9,46 @@ from typing import Any
 
 import numpy as np
 
-Record = dict[str, Any]
-"""A line of metrics.jsonl: of a meta-step (counted from 1) or of a validation after it; lists run over candidates."""
-
+MetricsLine = dict[str, Any]
+"""A line of metrics.jsonl about a meta-step (counted from 1) or a validation after it; lists run over candidates."""
 
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
 
 
-def history(records: list[Record]) -> dict[str, np.ndarray]:
-    """Records as arrays.
+def metrics_lines(number: int, first: int, length: int, metrics: Any) -> list[MetricsLine]:
+    """One line per meta-step of a stretch on setting `number`, from metrics `[candidates, CHUNK_CAPACITY]`."""
+    fitness, accuracy, diverged = (np.asarray(leaf)[:, :length].T.tolist() for leaf in metrics)
+    return [
+        {
+            "meta_step": first + i + 1,
+            "setting": number,
+            "fitness": fitness[i],
+            "accuracy": accuracy[i],
+            "diverged": diverged[i],
+        }
+        for i in range(length)
+    ]
+
+
+def history(lines: list[MetricsLine]) -> dict[str, np.ndarray]:
+    """The lines as arrays.
 
     Returns:
       `meta_step` and `setting` `[meta-steps]`; `fitness`, `accuracy` and `diverged` `[meta-steps, candidates]`;
-      `validation_step` `[looks]`; `validation_fitness` and `validation_accuracy` `[looks, candidates]`.
+      `validation_step` `[validations]`; `validation_fitness` and `validation_accuracy` `[validations, candidates]`.
     """
-    steps = [record for record in records if "fitness" in record]
-    looks = [record for record in records if "validation_fitness" in record]
+    steps = [line for line in lines if "fitness" in line]
+    validations = [line for line in lines if "validation_fitness" in line]
     names = ("meta_step", "setting", "fitness", "accuracy", "diverged")
-    arrays = {name: np.array([record[name] for record in steps]) for name in names}
-    arrays["validation_step"] = np.array([record["meta_step"] for record in looks])
+    arrays = {name: np.array([line[name] for line in steps]) for name in names}
+    arrays["validation_step"] = np.array([line["meta_step"] for line in validations])
     for name in ("validation_fitness", "validation_accuracy"):
-        arrays[name] = np.array([record[name] for record in looks])
+        arrays[name] = np.array([line[name] for line in validations])
     return arrays
 
 
 def plot_learning_curve(path: Path, arrays: dict[str, np.ndarray], fitness_name: str) -> None:
-    """Draws the fitness of every candidate over meta-steps (running mean of 2 %), and what validation says."""
+    """Draws the fitness of every candidate over meta-steps (running mean of 2 %), with validations as dots."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
@@ -51,8 +65,16 @@ def plot_learning_curve(path: Path, arrays: dict[str, np.ndarray], fitness_name:
     temporary.replace(path)
 
 
-def _line(record: Record) -> str:
-    return json.dumps({name: _hide_nan(value) for name, value in record.items()}, allow_nan=False) + "\n"
+def to_text(lines: list[MetricsLine]) -> str:
+    """The text of metrics.jsonl for these lines."""
+    plain = [{name: _hide_nan(value) for name, value in line.items()} for line in lines]
+    return "".join(json.dumps(line, allow_nan=False) + "\n" for line in plain)
+
+
+def from_text(text: str) -> list[MetricsLine]:
+    """The inverse of `to_text`; an unfinished last line is left out."""
+    plain = [json.loads(line) for line in text.split("\n")[:-1]]
+    return [{name: _restore_nan(value) for name, value in line.items()} for line in plain]
 
 
 def _hide_nan(value: Any) -> Any:
@@ -66,18 +88,3 @@ def _restore_nan(value: Any) -> Any:
     if isinstance(value, list):
         return [_restore_nan(item) for item in value]
     return math.nan if value is None else value
-
-
-def _records(number: int, first: int, length: int, metrics: Any) -> list[Record]:
-    """One record per meta-step of a stretch."""
-    fitness, accuracy, diverged = (np.asarray(leaf)[:, :length].T.tolist() for leaf in metrics)
-    return [
-        {
-            "meta_step": first + i + 1,
-            "setting": number,
-            "fitness": fitness[i],
-            "accuracy": accuracy[i],
-            "diverged": diverged[i],
-        }
-        for i in range(length)
-    ]

@@ -1,4 +1,4 @@
-"""How a run is doing: a bar on stderr if that is a terminal, elsewhere nothing."""
+"""A progress bar on stderr, if stderr is a terminal."""
 
 from __future__ import annotations
 

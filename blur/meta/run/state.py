@@ -1,4 +1,4 @@
-"""All that a run carries from one meta-step to the next."""
+"""The state of a run between meta-steps, and its random keys."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from jaxtyping import Array, Int, Key, PyTree
 from blur.core.rule import Genome
 from blur.meta.chunk import strong_types
 from blur.meta.outer.base import Outer
-from blur.meta.run.best import Kept, nothing_kept
+from blur.meta.run.best import Best, none_yet
 from blur.meta.setting import Setting
-from blur.parallel.devices import gathered, here, share, spread
+from blur.parallel.devices import gather, local_slice, on_mesh, to_local
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RunState:
-    """What a checkpoint holds.
+    """The contents of a checkpoint. Leaves are stored by number: their order is part of the file format.
 
     Attributes:
       states: outer states of all candidates, stacked.
-      held: for each setting, what is held of the inner loop, stacked over candidates.
-      kept: the best genome so far.
-      meta_step: how many meta-steps are done.
+      inner_states: the inner state of each setting, stacked over candidates.
+      best: the best genome so far.
+      meta_step: the number of meta-steps that are done.
     """
 
     states: PyTree
-    held: tuple[PyTree, ...]
-    kept: Kept
+    inner_states: tuple[PyTree, ...]
+    best: Best
     meta_step: Int[Array, ""]
 
 
@@ -55,7 +55,7 @@ class RunKeys:
 
 
 def run_keys(seed: int, candidates: int) -> RunKeys:
-    """The keys of a run; a candidate's do not depend on how many there are."""
+    """The keys of a run; those of a candidate do not depend on the number of candidates."""
     validation, start, steps = jax.random.split(jax.random.key(seed), 3)
     fold = jax.vmap(jax.random.fold_in, (None, 0))
     numbers = jnp.arange(candidates)
@@ -67,10 +67,10 @@ def initial_run_state(
 ) -> RunState:
     """Before the first meta-step: random genomes, or `init` for every candidate.
 
-    With a `mesh`, all arguments lie on all of its devices, as the outer states then do; each holds its own share.
+    Every device of a `mesh` holds all arguments and all outer states, and its part of the inner states.
     """
-    states, genome, held = _start(tuple(settings), outer, keys.start, init, mesh)
-    return RunState(states, held, nothing_kept(here(genome)), jnp.asarray(0))
+    states, genome, inner_states = _start(tuple(settings), outer, keys.start, init, mesh)
+    return RunState(states, inner_states, none_yet(to_local(genome)), jnp.asarray(0))
 
 
 @functools.partial(jax.jit, static_argnames=("outer", "mesh"))
@@ -86,16 +86,16 @@ def _start(
     def candidate(
         settings: tuple[Setting, ...], init: Genome | None, key: Key[Array, ""]
     ) -> tuple[PyTree, Genome, tuple[PyTree, ...]]:
-        genome_key, state_key, hold_key = jax.random.split(key, 3)
+        genome_key, state_key, inner_key = jax.random.split(key, 3)
         genome = rule.init_genome(genome_key) if init is None else init
-        held = tuple(outer.hold(genome, hold_key, setting) for setting in settings)
-        return outer.init(state_key, genome, rule), genome, held
+        inner_states = tuple(outer.init_inner_state(genome, inner_key, setting) for setting in settings)
+        return outer.init(state_key, genome, rule), genome, inner_states
 
     def program(settings: tuple[Setting, ...], init: Genome | None, keys: Array) -> tuple:
-        own = share(keys, "candidates")
-        states, genomes, held = jax.vmap(functools.partial(candidate, settings, init))(own)
-        states, genomes = gathered((states, genomes), "candidates")
-        return strong_types((states, jax.tree.map(lambda leaf: leaf[0], genomes), held))
+        own = local_slice(keys, "candidates")
+        states, genomes, inner_states = jax.vmap(functools.partial(candidate, settings, init))(own)
+        states, genomes = gather((states, genomes), "candidates")
+        return strong_types((states, jax.tree.map(lambda leaf: leaf[0], genomes), inner_states))
 
     own = P("candidates", outer.divisible[0])
-    return spread(program, mesh, (P(), P(), P()), (P(), P(), own))(settings, init, keys)
+    return on_mesh(program, mesh, (P(), P(), P()), (P(), P(), own))(settings, init, keys)
