@@ -10,7 +10,7 @@ import numpy as np
 from blur.meta.setting import Setting
 
 CHUNK_SECONDS = 1.0
-"""A chunk lasts about this long, so that signals are handled promptly."""
+"""The intended duration of a chunk; signals are handled after it."""
 
 CHUNK_CAPACITY = 1000
 """The most meta-steps of a chunk."""
@@ -32,6 +32,6 @@ def same_setting(drawn: np.ndarray, start: int, stop: int) -> list[tuple[int, in
 
 
 def next_length(length: int, done: int, seconds: float) -> int:
-    """Meta-steps of the next chunk, after `done` of a chunk of `length` took `seconds`: about a second's worth."""
+    """Meta-steps of the next chunk, given that `done` of them took `seconds`; at most 8 times `length`."""
     wanted = int(done * CHUNK_SECONDS / max(seconds, 1e-6))
     return max(1, min(wanted, 8 * length, CHUNK_CAPACITY))

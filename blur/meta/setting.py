@@ -60,13 +60,13 @@ class Setting:
         return learner_key, self.sample(episode_key, split)
 
     def sample(self, key: Key[Array, ""], split: Split = "train") -> Episode:
-        """A random episode of the task with this setting's sizes; a long support is a stream, if the task has any."""
+        """A random episode of the task with this setting's sizes; a long support is a stream if the task offers one."""
         if self.steps * self.batch_size * self.task.inputs > MOST_NUMBERS:
             return self.stream(key, split)
         return self.task.sample(key, steps=self.steps, batch_size=self.batch_size, split=split)
 
     def stream(self, key: Key[Array, ""], split: Split = "train") -> Episode:
-        """The same with a support that is a stream, if the task has any."""
+        """The same with a support that is a stream if the task offers one."""
         draw = getattr(self.task, "stream", self.task.sample)
         return draw(key, steps=self.steps, batch_size=self.batch_size, split=split)
 

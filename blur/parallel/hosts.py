@@ -13,7 +13,7 @@ from jax.experimental import multihost_utils
 
 @dataclasses.dataclass(frozen=True)
 class Machines:
-    """Where a run is computed. The results do not depend on it, so a resumed run may use other machines.
+    """Where a run is computed. Other machines give the same results up to rounding, so a resumed run may use them.
 
     Attributes:
       devices: how many devices to use. By default all devices of all hosts; on one CPU host, the largest number of

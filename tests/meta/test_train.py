@@ -23,6 +23,7 @@ from blur.meta.config import make_outer, run_size
 from blur.meta.describe import _is_small
 from blur.meta.run import files as run_files
 from blur.meta.run import pace
+from blur.meta.run.state import initial_run_state, run_keys
 
 KNOWN = {"LinearDescent": LinearDescent}
 SMALL = MetaTraining(
@@ -257,6 +258,34 @@ def test_an_unknown_rule_is_refused_before_the_run(tmp_path):
 def test_numbers_are_positive(name):
     with pytest.raises(ValueError, match=f"{name} is 0; expected a positive number"):
         MetaTraining(**{name: 0})
+
+
+@pytest.mark.parametrize("outer", ["adam", "PersistentES"])
+def test_a_run_whose_files_have_the_old_names_resumes_bit_exactly(outer, tmp_path, monkeypatch):
+    config = dataclasses.replace(SMALL, outer=outer)
+    mixture = [linear_setting(steps=2, weight=2.0), linear_setting(steps=4)]
+    run(config, mixture, out=tmp_path / "straight")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            run(config, mixture, out=tmp_path / "old")
+    path = tmp_path / "old" / "config.json"
+    text = path.read_text()
+    path.write_text(text.replace('"steps": ', '"unroll": '))
+    assert path.read_text() != text
+    with pytest.raises(ValueError, match=r"holds a run with settings\[0\]\.steps = 2, not 3"):
+        run(config, [linear_setting(steps=3), mixture[1]], out=tmp_path / "old", resume=True)
+    run(config, mixture, out=tmp_path / "old", resume=True)
+    assert files(tmp_path / "straight") == files(tmp_path / "old")
+
+
+def test_the_leaves_of_a_checkpoint_keep_their_order():
+    setting, outer = linear_setting(), make_outer(dataclasses.replace(SMALL, outer="PersistentES"))
+    state = initial_run_state([setting], outer, run_keys(0, 2), None)
+    best = (state.best.genome, state.best.fitness, state.best.accuracy, state.best.candidate, state.best.meta_step)
+    in_order = jax.tree.leaves((state.states, state.inner_states, best, state.meta_step))
+    for stored, expected in zip(jax.tree.leaves(state), in_order, strict=True):
+        assert stored is expected
 
 
 def test_a_random_key_in_the_state_survives_a_checkpoint(tmp_path):

@@ -1,1 +1,1 @@
-"""What changes genomes: gradients and evolution strategies."""
+"""Outer optimisers: gradients and evolution strategies."""

@@ -38,7 +38,7 @@ class Outer(abc.ABC):
     def step(
         self, state: PyTree, inner_state: PyTree, key: Key[Array, ""], index: Int[Array, ""], setting: Setting
     ) -> tuple[PyTree, PyTree, Metrics]:
-        """One meta-step. `key` is the run's; everything random follows from it and the meta-step's `index`."""
+        """One meta-step. All random numbers follow from the run's `key` and the meta-step's `index`."""
 
     @abc.abstractmethod
     def genomes(self, state: PyTree, rule: UpdateRule) -> tuple[Genome, ...]:
@@ -49,5 +49,5 @@ class Outer(abc.ABC):
         return ()
 
     def period(self, setting: Setting) -> int:
-        """Meta-steps that have to follow one another on this setting."""
+        """The number of meta-steps that have to follow one another on this setting."""
         return 1

@@ -33,7 +33,7 @@ def strategies() -> dict[str, type]:
 
 
 def _buildable(strategy: type) -> bool:
-    """Whether a strategy needs nothing but a population size and a solution, and loads no weights of its own."""
+    """Whether a strategy needs only a population size and a solution, and loads no weights."""
     parameters = inspect.signature(strategy).parameters
     required = {name for name, parameter in parameters.items() if parameter.default is parameter.empty}
     return required == {"population_size", "solution"} and "params_path" not in parameters
@@ -71,7 +71,7 @@ class Strategy:
         options: dict[str, Any] = {}
         if "std_schedule" in parameters:
             options["std_schedule"] = optax.constant_schedule(self.std)
-            if "optimizer" in parameters:  # the others follow a natural gradient, at a rate of their own
+            if "optimizer" in parameters:  # the others follow a natural gradient at their own rate
                 options["optimizer"] = self.optimiser.build()
         with jax.ensure_compile_time_eval():
             solution = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), genome_shapes(rule))
@@ -115,7 +115,7 @@ class EvolutionOuter(Outer):
         return state, inner_state, metrics
 
     def genomes(self, state: PyTree, rule: UpdateRule) -> tuple[Genome, ...]:
-        """The mean, and the member that ever did best on its episodes."""
+        """The mean, and the best member of all populations so far."""
         strategy, _ = self.strategy.build(rule)
         return strategy.get_mean(state), strategy._unravel_solution(state.best_solution)
 

@@ -1,7 +1,7 @@
-"""Checkpoints of a run: any pytree of arrays and keys, by orbax; written whole or not at all, the last two are kept.
+"""Checkpoints of a run: pytrees of arrays and keys, written whole or not at all by orbax.
 
-Where arrays are divided over devices, every process writes the parts that lie on its own; all call these functions
-together, on one file system. Another number of devices restores them as its template divides them.
+All processes call these functions together, on one file system. Each writes the parts of divided arrays that are on its
+devices. Another number of devices restores them as its template divides them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 MAX_CHECKPOINTS = 2
+"""The last checkpoints that stay in the folder."""
 
 
 class Checkpoints:
@@ -61,7 +62,7 @@ class Checkpoints:
         return _from_numbers(stored, template)
 
     def close(self) -> None:
-        """Frees what orbax holds."""
+        """Closes the manager of orbax."""
         self._manager.close()
 
 
@@ -70,7 +71,7 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _to_numbers(tree: PyTree) -> dict[str, np.ndarray | jax.Array]:
-    """Leaves by number; those that are divided over devices stay so."""
+    """Leaves by number; those that are divided over devices stay divided."""
     leaves = [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in jax.tree.leaves(tree)]
     return {f"leaf_{i:04d}": np.asarray(leaf) if leaf.is_fully_replicated else leaf for i, leaf in enumerate(leaves)}
 

@@ -41,7 +41,7 @@ class RunState:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RunKeys:
-    """Everything random in a run.
+    """The random keys of a run.
 
     Attributes:
       validation: draws the validation episodes.
