@@ -161,6 +161,8 @@ def test_a_resumed_run_keeps_its_options(tmp_path: Path, runs: list, capsys: Cap
     command = ["meta-train", "xor", "--out", str(tmp_path)]
     assert main([*command, *["--steps", "3", "--states", "2", "--seed", "7"]]) == 0
     assert main([*command, "--resume"]) == 0
+    file = tmp_path / "command.json"
+    file.write_text(file.read_text().replace('"steps": ', '"unroll": '))  # its name before
     assert main([*command, "--resume", "--steps", "3"]) == 0
     assert [options["resume"] for _, _, options in runs] == [False, True, True]
     for settings, config, _ in runs:
