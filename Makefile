@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs notebooks clean
 
 demo: .venv/installed ## meta-train on digits, evaluate against tuned baselines, write a genome, a table and plots
 	$(BIN)/blur demo --out runs/demo
@@ -18,6 +18,13 @@ lint: .venv/installed-dev ## style, formatting and types
 bench: .venv/installed ## time episodes, meta-gradients and populations, in minutes; a table, a JSON file and a picture
 	$(BIN)/blur benchmark --out runs/benchmark
 
+docs: .venv/installed-docs ## the documentation as a site, in site/; a broken link or an unknown name is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+notebooks: .venv/installed-docs ## run the notebooks of the documentation and keep their outputs in them
+	cd docs/notebooks && $(CURDIR)/$(BIN)/jupyter nbconvert --to notebook --execute --inplace *.ipynb
+	rm -f docs/notebooks/*.safetensors
+
 clean: ## remove the environment and everything that tools have cached
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
@@ -31,4 +38,8 @@ $(BIN)/python:
 
 .venv/installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@ .venv/installed
+
+.venv/installed-docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@ .venv/installed

@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from blur.core.episode import batch_spec
+from blur.core.episode import episode_spec
 from blur.core.inner_loop import unroll
 from blur.core.losses import accuracy
 from blur.files.genomes import load_genome, save_genome
@@ -126,7 +126,7 @@ def test_sign_descent_changes_every_synapse_by_the_same_amount() -> None:
     names = run("README.md", find("README.md", "SignOfChange"))
     rule, episode = names["rule"], make_task("digits").sample(jax.random.key(1), steps=1, batch_size=8)
     genome = names["blur"].TwoStateSGD((64,)).init_genome(jax.random.key(0))
-    start = rule.init_state(genome, jax.random.key(2), batch_spec(episode))
+    start = rule.init_state(genome, jax.random.key(2), episode_spec(episode))
     end, _ = unroll(rule, genome, start, episode.support)
     change = jnp.abs(end.synapses[1].forward - start.synapses[1].forward)
     assert set(np.unique(np.round(change, 6)).tolist()) <= {0.0, np.float32(1e-3).item()}
@@ -151,7 +151,7 @@ def test_the_new_rule_learns_digits_through_its_fixed_feedback() -> None:
 
     @jax.jit
     def learn(genome, episode):
-        start = rule.init_state(genome, jax.random.key(2), batch_spec(episode))
+        start = rule.init_state(genome, jax.random.key(2), episode_spec(episode))
         end, _ = unroll(rule, genome, start, episode.support)
         outputs = rule.predict(genome, end, episode.query.inputs)
         return start, end, accuracy(outputs, episode.query.targets, episode.query.weight)
