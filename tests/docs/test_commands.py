@@ -19,14 +19,16 @@ PAGES = {
 }
 CODE = re.compile(r"^```(?:sh|yaml)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 CONTINUATION = re.compile(r"\s*\\?\n\s+(?=-)")
-COMMAND = re.compile(rf"\bblur ({'|'.join(COMMANDS)})\b([^\n;#\]`]*)")
+COMMAND = re.compile(rf"\bblur ({'|'.join(COMMANDS)})\b([^\n;\]`]*)")
 INLINE = re.compile(r"`blur ([a-z-]+)")
 
 
 def command_lines() -> list[str]:
     """Every `blur …` of a code block, without those that occur twice."""
-    blocks = (CONTINUATION.sub(" ", block) for text in PAGES.values() for block in CODE.findall(text))
-    return list(dict.fromkeys(" ".join(match).strip() for block in blocks for match in COMMAND.findall(block)))
+    code = (re.sub("#.*", "", block) for text in PAGES.values() for block in CODE.findall(text))
+    blocks = (CONTINUATION.sub(" ", block) for block in code)
+    found = (f"{name} {options.strip()}" for block in blocks for name, options in COMMAND.findall(block))
+    return list(dict.fromkeys(found))
 
 
 @pytest.mark.parametrize("line", command_lines())

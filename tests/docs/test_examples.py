@@ -56,8 +56,21 @@ SMALLER = {
         "meta_steps=1000, candidates=1, episodes=2048, validation_episodes=2**16": f"{TINY}, episodes=8",
     },
     "docs/identify.md": {"key(0), 1000": "key(0), 50", "key(1), 1000": "key(1), 50"},
-    "docs/notebooks/meta_train.ipynb": {"META_STEPS = 1200": "META_STEPS = 2", "EPISODES = 100": "EPISODES = 2"},
-    "docs/notebooks/write_a_rule.ipynb": {"META_STEPS = 300": "META_STEPS = 2"},
+    "docs/notebooks/meta_train.ipynb": {
+        "META_STEPS = 1200": "META_STEPS = 2",
+        "EPISODES = 100": "EPISODES = 2",
+        "hidden=(64,), states=4": "hidden=(8,), states=2",
+        "steps=10, batch_size=128": "steps=2, batch_size=16",
+        "candidates=2": "candidates=1, validation_episodes=2",
+        '("digits",), baselines': '("digits",), steps=(2,), batch_sizes=(16,), baselines',
+        "validation_every=100": "validation_every=200",
+    },
+    "docs/notebooks/write_a_rule.ipynb": {
+        "META_STEPS = 300": "META_STEPS = 2",
+        "TwoStateSGD((32,)": "TwoStateSGD((8,)",
+        "steps=10, batch_size=128": "steps=2, batch_size=16",
+        "candidates=1": "candidates=1, validation_episodes=2",
+    },
 }
 """What is replaced in a page's examples, so that they take seconds: every entry must occur."""
 
@@ -81,7 +94,7 @@ def smaller(name: str, source: str) -> str:
 def run(name: str, number: int) -> dict[str, object]:
     """Runs an example and returns its names."""
     names: dict[str, object] = {"__name__": "example"}
-    exec(compile(smaller(name, examples(name)[number]), f"{name} {number}", "exec"), names)
+    exec(compile(smaller(name, examples(name)[number]), f"{name} {number}", "exec", dont_inherit=True), names)
     return names
 
 
