@@ -29,7 +29,7 @@ SMALLER = {
         "meta_steps=1200, candidates=3": TINY,
         "blur.Setting(rule, task, steps=10)": "blur.Setting(rule, task, steps=2, batch_size=16)",
         "hidden=(64,), states=4": "hidden=(8,), states=2",
-        "labels, steps=10": "labels, steps=2",
+        "[:1500], steps=10": "[:1500], steps=2",
     },
     "docs/first_steps.md": {
         "meta_steps=1200, candidates=3": TINY,
@@ -130,9 +130,9 @@ def test_one_layer_is_identified_as_a_step_of_gradient_descent() -> None:
     assert run("docs/identify.md", 0)["found"].cosine > 0.99
 
 
-def test_a_genome_of_images_learns_the_two_classes_of_the_example(tmp_path, monkeypatch) -> None:
+def test_a_genome_from_mnist_learns_the_digits_of_the_example(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run("docs/your_own_data.md", 0)["accuracy"] > 0.8
+    assert run("docs/your_own_data.md", 0)["accuracy"] > 0.85
 
 
 def test_sign_descent_changes_every_synapse_by_the_same_amount() -> None:
