@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from blur.core.episode import Batch, Episode, first_batch
+from blur.core.episode import Episode, Spec, batch_spec, first_batch
 from blur.core.genome import tree_digest
 from blur.core.rule import StatisticsRule, UpdateRule
 from blur.evaluation.cache import Result, keep_scores
@@ -72,11 +72,11 @@ class _Arena:
         return tree_digest(self.task)
 
     @cached_property
-    def spec(self) -> Batch:
-        """Shapes and dtypes of a support batch; nothing is computed."""
+    def spec(self) -> Spec:
+        """Shapes and dtypes of a support batch, and the length of the lives; nothing is computed."""
         steps, batch_size = self.condition.steps, self.condition.batch_size
         sample = partial(self.task.sample, steps=steps, batch_size=batch_size, split="validation")
-        return jax.eval_shape(lambda key: first_batch(sample(key)), jax.random.key(0))
+        return batch_spec(jax.eval_shape(lambda key: first_batch(sample(key)), jax.random.key(0)), steps)
 
     @cached_property
     def episode(self) -> Episode:
