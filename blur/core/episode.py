@@ -15,6 +15,12 @@ class Batch(NamedTuple):
     """Examples to learn from, or to predict.
 
     Weight 0 removes an example exactly from every sum, mean, statistic and write; it may still be read.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> batch = blur.Batch(jnp.ones((4, 3)), jnp.zeros((4, 1)), weight=jnp.array([1.0, 1.0, 1.0, 0.0]))
+      >>> batch.inputs.shape, batch.targets.shape
+      ((4, 3), (4, 1))
     """
 
     inputs: Float[Array, "*batch inputs"]
@@ -87,6 +93,12 @@ class Episode:
         or one batch `[B, …]` that is presented again at each of `steps` inner steps.
       query: the batch `[Q, …]` it is scored on; none of its examples occurs in `support`.
       steps: None for a stream, else the static number of inner steps on the fixed batch.
+
+    Examples:
+      >>> import jax
+      >>> episode = blur.make_task("digits").sample(jax.random.key(0), steps=10, batch_size=32)
+      >>> episode.support.inputs.shape, episode.query.inputs.shape
+      ((10, 32, 64), (32, 64))
     """
 
     support: Batch | Stream

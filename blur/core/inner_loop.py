@@ -55,6 +55,17 @@ def unroll(
 
     Returns:
       The last state, and the stacked observations (None without `observe`).
+
+    Examples:
+      >>> import jax
+      >>> from blur.core.episode import episode_spec
+      >>> rule = blur.TwoStateSGD(hidden=(8,))
+      >>> genome = rule.init_genome(jax.random.key(0))
+      >>> episode = blur.make_task("xor").sample(jax.random.key(1), steps=2, batch_size=8)
+      >>> start = rule.init_state(genome, jax.random.key(2), episode_spec(episode))
+      >>> end, seen = blur.unroll(rule, genome, start, episode.support, observe=lambda state: state.step)
+      >>> print(seen)
+      [1 2]
     """
 
     stream, length = _stream(support, steps)
@@ -140,7 +151,17 @@ def episode_loss(
 def learning_curve(
     rule: UpdateRule, genome: Genome, key: Key[Array, ""], episode: Episode, metric: Loss
 ) -> Float[Array, "steps"]:
-    """The metric on the query after each inner step (`[T]`; the untrained learner is not included)."""
+    """The metric on the query after each inner step (`[T]`; the untrained learner is not included).
+
+    Examples:
+      >>> import jax
+      >>> from blur.core.losses import accuracy
+      >>> rule = blur.TwoStateSGD(hidden=(8,))
+      >>> genome = rule.init_genome(jax.random.key(0))
+      >>> episode = blur.make_task("xor").sample(jax.random.key(1), steps=2, batch_size=8)
+      >>> blur.learning_curve(rule, genome, jax.random.key(2), episode, accuracy).shape
+      (2,)
+    """
 
     def score(state: PyTree) -> Float[Array, ""]:
         outputs = rule.predict(genome, state, episode.query.inputs)

@@ -22,6 +22,19 @@ class Phase:
     Only `apply` must be written. A phase that owns meta-parameters returns them from `init_genome`, one that owns
     memory adds named fields to the state in `init_state`. Fields that no `init_state` added live until the end of the
     step.
+
+    Examples:
+      >>> import dataclasses
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Count(blur.Phase):
+      ...     def init_state(self, genome, state, key, spec):
+      ...         return state.replace(seen=0)
+      ...
+      ...     def apply(self, genome, state, batch):
+      ...         return state.replace(seen=state.seen + len(batch.weight))
+      >>> state = Count().init_state({}, blur.State(), None, None)
+      >>> state.seen
+      0
     """
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
@@ -141,6 +154,13 @@ def chain(*, read: tuple[str, ...], output: Callable[[State], Array], **phases: 
 
     Raises:
       ValueError: `read` names a phase that is not there.
+
+    Examples:
+      >>> from blur.network import Readout
+      >>> phases = dict(blur.TwoStateSGD(hidden=(8,)).chain.phases.named)
+      >>> rule = blur.chain(**phases, read=("input", "forward"), output=Readout())
+      >>> rule.phase_names
+      ('synapses', 'input', 'forward', 'feedback', 'backward', 'hebbian', 'apply')
     """
     if unknown := set(read) - set(phases):
         raise ValueError(f"read names {sorted(unknown)}, but the phases are {list(phases)}")

@@ -50,6 +50,25 @@ class UpdateRule(abc.ABC):
       hidden: widths of the hidden layers; None for a rule that has none to set.
       statistics: what normalises a prediction; None for a rule without such statistics.
       steps_field: the field that sets `max_steps`, for error messages; None if there is no such field.
+
+    Examples:
+      >>> import dataclasses, jax, jax.numpy as jnp
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class MeanTarget(blur.UpdateRule):
+      ...     def init_genome(self, key):
+      ...         return {"rate": jnp.asarray(0.5)}
+      ...
+      ...     def init_state(self, genome, key, spec):
+      ...         return jnp.zeros(spec.targets.shape[-1])
+      ...
+      ...     def step(self, genome, state, batch):
+      ...         return state + genome["rate"] * (jnp.average(batch.targets, axis=0, weights=batch.weight) - state)
+      ...
+      ...     def predict(self, genome, state, inputs):
+      ...         return jnp.broadcast_to(state, (len(inputs), len(state)))
+      >>> setting = blur.Setting(MeanTarget(), blur.make_task("sine"), steps=2, batch_size=8)
+      >>> setting.steps
+      2
     """
 
     inputs: int | None = DefaultUntilSet(None)  # type: ignore[assignment]

@@ -12,9 +12,10 @@ import jax
 class State:
     """Named fields, read as attributes and changed with `replace`.
 
-    >>> state = State(step=0, synapses=())
-    >>> state.replace(step=1).step
-    1
+    Examples:
+      >>> state = blur.State(step=0, synapses=())
+      >>> state.replace(step=1).step
+      1
     """
 
     __slots__ = ("_fields",)

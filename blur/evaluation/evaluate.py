@@ -46,6 +46,17 @@ def evaluate(
     Raises:
       ValueError: names that occur twice, a rule that learns in context, one whose hidden layers cannot be set, or
         learners with different statistics or hidden layers while the plan leaves the choice to them.
+
+    Examples:
+      >>> import jax
+      >>> rule = blur.OptaxMLP(hidden=(8,), optimizer="adam")
+      >>> learner = blur.Learner("mine", rule, rule.init_genome(jax.random.key(0)))
+      >>> plan = blur.EvaluationPlan(
+      ...     tasks=("xor",), steps=(2,), baselines=("sgd",), baseline_sizes=("width",), episodes=2, tuning_episodes=2
+      ... )
+      >>> records = blur.evaluate([learner], plan)
+      >>> [record.learner for record in records]
+      ['mine', 'sgd', 'sgd+bn']
     """
     groups = evaluate_conditions(learners, (plan,), make_task=make_task, show_progress=show_progress)
     return list(itertools.chain.from_iterable(groups))

@@ -14,7 +14,13 @@ from blur.support.renamed import renamed_fields
 
 
 class Learner(NamedTuple):
-    """A rule with a genome, under the name that tables give it."""
+    """A rule with a genome, under the name that tables give it.
+
+    Examples:
+      >>> file = blur.load_genome("mnist-k4")
+      >>> blur.Learner("mine", file.rule, file.genome).name
+      'mine'
+    """
 
     name: str
     rule: UpdateRule
@@ -46,6 +52,13 @@ class EvaluationPlan:
 
     Raises:
       ValueError: an axis that is empty but may not be, a size below 1, fewer than two episodes or an unknown optimiser.
+
+    Examples:
+      >>> plan = blur.EvaluationPlan(tasks=("digits",), steps=(10, 50))
+      >>> for condition in plan.conditions(own=(64,)):
+      ...     print(condition)
+      digits, hidden 64, 10 steps of 128
+      digits, hidden 64, 50 steps of 128
     """
 
     tasks: tuple[str, ...] = ("digits",)

@@ -51,6 +51,13 @@ class GenomeFile:
       rule: the update rule, rebuilt from its configuration.
       genome: its meta-parameters.
       card: where they come from; see `CARD`.
+
+    Examples:
+      >>> file = blur.load_genome("sgd")
+      >>> file.rule
+      TwoStateSGD(hidden=(64,), activation='relu', loss='cross_entropy', learning_rate=0.1)
+      >>> file.card["licence"]
+      'Apache-2.0'
     """
 
     rule: UpdateRule
@@ -86,6 +93,14 @@ def save_genome(path: str | Path, rule: UpdateRule, genome: Genome, *, known: Kn
     Raises:
       TypeError: an entry of the card is unknown or of the wrong type; or the rule's configuration needs `known`.
       ValueError: the genome does not fit the rule or is not finite; or the path has another suffix.
+
+    Examples:
+      >>> import jax
+      >>> rule = blur.TwoStateSGD(hidden=(8,))
+      >>> genome = rule.init_genome(jax.random.key(0))
+      >>> path = blur.save_genome("sgd.safetensors", rule, genome, description="plain SGD")
+      >>> blur.load_genome(path).rule == rule
+      True
     """
     if Path(path).suffix != SUFFIX:
         raise ValueError(f"{path} has the suffix {Path(path).suffix!r}, a genome file is called *{SUFFIX}")
@@ -108,6 +123,11 @@ def load_genome(path_or_name: str | Path, *, rule: UpdateRule | None = None, kno
     Raises:
       FileNotFoundError: there is no such file or name.
       GenomeFileError: the file cannot be used; a `ValueError`.
+
+    Examples:
+      >>> file = blur.load_genome("mnist-k4")
+      >>> file.rule.states, file.steps
+      (4, 50)
     """
     path = find_genome(path_or_name)
     header, tensors = read_tensor_file(path, "genome")
@@ -145,7 +165,12 @@ def genome_to_json(file: GenomeFile, known: Known | None = None) -> str:
 
 
 def list_genomes() -> list[str]:
-    """Names of the genomes that ship with the package."""
+    """Names of the genomes that ship with the package.
+
+    Examples:
+      >>> "mnist-k4" in blur.list_genomes()
+      True
+    """
     return sorted(path.stem for folder in _zoo() for path in folder.glob(f"*{SUFFIX}"))
 
 

@@ -41,7 +41,17 @@ METADATA_KEY = "blur"
 
 
 class GenomeFileError(ValueError):
-    """A genome or model file that cannot be used; the message says why in one line."""
+    """A genome or model file that cannot be used; the message says why in one line.
+
+    Examples:
+      >>> from pathlib import Path
+      >>> size = Path("broken.safetensors").write_bytes(b"nonsense")
+      >>> try:
+      ...     blur.load_genome("broken.safetensors")
+      ... except blur.GenomeFileError as error:
+      ...     print(error)
+      broken.safetensors is not a safetensors file, or is cut off (8 bytes)
+    """
 
 
 def write_tensor_file(path: str | Path, kind: str, header: dict[str, Any], tree: PyTree) -> Path:

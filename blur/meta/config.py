@@ -50,6 +50,11 @@ class MetaTraining:
 
     Raises:
       ValueError: a number is not positive, or `nan_policy`, `mapping` or `storage` is unknown.
+
+    Examples:
+      >>> config = blur.MetaTraining(outer="CMA_ES", population=16, meta_steps=100)
+      >>> config.episodes, config.mapping
+      (1, 'auto')
     """
 
     outer: str = "adam"

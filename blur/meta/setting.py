@@ -34,6 +34,12 @@ class Setting:
 
     Raises:
       ValueError: `steps`, `batch_size` or `weight` is not positive, or the rule has no room for so many steps.
+
+    Examples:
+      >>> import jax
+      >>> setting = blur.Setting(blur.Bidirectional(hidden=(8,)), blur.make_task("xor"), steps=5, batch_size=16)
+      >>> setting.sample(jax.random.key(0)).support.inputs.shape
+      (5, 16, 2)
     """
 
     rule: UpdateRule = dataclasses.field(metadata={"static": True})

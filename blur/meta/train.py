@@ -60,6 +60,13 @@ def meta_train(
       FileNotFoundError: there is no run to resume.
       FloatingPointError: an episode diverged under the policy `raise`.
       KeyboardInterrupt: Ctrl-C or SIGTERM came; with `out`, the run was saved first.
+
+    Examples:
+      >>> setting = blur.Setting(blur.TwoStateSGD(hidden=(8,)), blur.make_task("xor"), steps=2, batch_size=8)
+      >>> config = blur.MetaTraining(meta_steps=2, candidates=1, validation_episodes=2)
+      >>> result = blur.meta_train(setting, config)
+      >>> result.history["fitness"].shape  # [meta-steps, candidates]
+      (2, 1)
     """
     if resume and out is None:
         raise ValueError("resume is set, but out is not: which run should be resumed?")

@@ -26,6 +26,13 @@ def save_model(path: str | Path, model: Model, *, known: Known | None = None) ->
     Raises:
       TypeError: the rule's configuration needs `known`, see `save_genome`.
       ValueError: the path has another suffix, or the model is too large.
+
+    Examples:
+      >>> file = blur.load_genome("sgd")
+      >>> model = blur.train(file.rule, file.genome, [[0.0, 0.0], [1.0, 1.0]] * 16, ["no", "yes"] * 16, steps=30)
+      >>> path = blur.save_model("model.safetensors", model)
+      >>> path.name
+      'model.safetensors'
     """
     if Path(path).suffix != SUFFIX:
         raise ValueError(f"{path} has the suffix {Path(path).suffix!r}, a model file is called *{SUFFIX}")
@@ -55,6 +62,13 @@ def load_model(path: str | Path, *, rule: UpdateRule | None = None, known: Known
     Raises:
       FileNotFoundError: there is no such file.
       GenomeFileError: the file cannot be used; a `ValueError`.
+
+    Examples:
+      >>> file = blur.load_genome("sgd")
+      >>> model = blur.train(file.rule, file.genome, [[0.0, 0.0], [1.0, 1.0]] * 16, ["no", "yes"] * 16, steps=30)
+      >>> loaded = blur.load_model(blur.save_model("model.safetensors", model))
+      >>> print(blur.predict(loaded, [1.0, 1.0]))
+      yes
     """
     header, tensors = read_tensor_file(path, "model")
     shape, outputs, batch_size, steps = _checked_sizes(header, path)

@@ -56,6 +56,12 @@ class Model:
       targets: statistics of the training targets in regression; None in classification.
       batch_size: examples per inner step, which the state's shapes may depend on.
       steps: inner steps of the training; None in files that do not say it.
+
+    Examples:
+      >>> file = blur.load_genome("sgd")
+      >>> model = blur.train(file.rule, file.genome, [[0.0, 0.0], [1.0, 1.0]] * 16, ["no", "yes"] * 16, steps=30)
+      >>> model.labels, model.shape
+      (('no', 'yes'), (2,))
     """
 
     rule: UpdateRule
@@ -108,6 +114,14 @@ def train(
     Raises:
       ValueError: arrays that do not fit each other, are empty or not finite; sizes that are not positive; or training
         diverged; or a rule that learns in context.
+
+    Examples:
+      >>> inputs = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]] * 8
+      >>> labels = ["no", "yes", "yes", "yes"] * 8
+      >>> file = blur.load_genome("sgd")
+      >>> model = blur.train(file.rule, file.genome, inputs, labels, steps=30)
+      >>> print(blur.predict(model, [[0.0, 0.0], [1.0, 1.0]]))
+      ['no' 'yes']
     """
     if rule.in_context:
         raise ValueError(
@@ -139,6 +153,13 @@ def predict(model: Model, inputs: ArrayLike) -> NDArray:
 
     Raises:
       ValueError: inputs of another shape, or not finite.
+
+    Examples:
+      >>> file = blur.load_genome("sgd")
+      >>> inputs = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]] * 8
+      >>> model = blur.train(file.rule, file.genome, inputs, [0, 1, 1, 1] * 8, steps=30)
+      >>> print(blur.predict(model, [1.0, 1.0]))
+      1
     """
     outputs = predict_outputs(model, inputs)
     if model.targets is None:

@@ -50,6 +50,14 @@ def predict_in_context(
       ValueError: arrays that do not fit each other or the rule, are empty, masked or not finite; `steps` is not a whole
         number of at least 1; or a prediction is not finite.
       TypeError: `rule` is not an update rule.
+
+    Examples:
+      >>> from blur.rules.in_context.constructed import gradient_descent
+      >>> rule = blur.LinearAttention(inputs=1)
+      >>> genome = gradient_descent(rule, step_size=1.0)  # from W = 0, one step gives W = mean of x y
+      >>> x, y = [[1.0], [-1.0]], [2.0, -2.0]
+      >>> print(blur.predict_in_context(rule, genome, x, y, [[3.0]], steps=1))
+      [6.]
     """
     if not isinstance(rule, UpdateRule):
         raise TypeError(f"rule is a {type(rule).__name__}; expected an update rule, such as load_genome(…).rule")

@@ -24,6 +24,16 @@ def predict_prefixes(
       TypeError: the examples are no `Batch`.
       ValueError: `steps` is not a whole number of at least 1, or examples that weigh something are not finite (values
         that are being traced are not looked at).
+
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from blur.core.episode import make_batch
+      >>> from blur.rules.in_context.constructed import gradient_descent
+      >>> rule = blur.LinearAttention(inputs=1)
+      >>> genome = gradient_descent(rule, step_size=1.0)
+      >>> examples = make_batch(jnp.ones((3, 1)), 2 * jnp.ones((3, 1)))
+      >>> print(abs(blur.predict_prefixes(rule, genome, jax.random.key(0), examples)[:, 0]))
+      [0. 2. 2.]
     """
     check_steps(steps)
     _check_examples(examples)

@@ -45,6 +45,17 @@ def write_results(
 
     Raises:
       ValueError: there are no records.
+
+    Examples:
+      >>> import jax
+      >>> rule = blur.OptaxMLP(hidden=(8,), optimizer="adam")
+      >>> learner = blur.Learner("mine", rule, rule.init_genome(jax.random.key(0)))
+      >>> plan = blur.EvaluationPlan(
+      ...     tasks=("xor",), steps=(2,), baselines=("sgd",), baseline_sizes=("width",), episodes=2, tuning_episodes=2
+      ... )
+      >>> files = blur.write_results(blur.evaluate([learner], plan), plan, "results", [learner])
+      >>> [path.name for path in files if path.suffix == ".html"]
+      ['report.html']
     """
     folder = Path(folder)
     plans = (plans,) if isinstance(plans, EvaluationPlan) else plans
@@ -93,7 +104,20 @@ def condition_slug(record: Record) -> str:
 
 
 def print_results(records: Sequence[Record], console: Console | None = None) -> None:
-    """Prints who wins, what every learner costs, how each compares with every baseline; of all conditions a summary."""
+    """Prints who wins, what every learner costs, how each compares with every baseline; of all conditions a summary.
+
+    Examples:
+      >>> import jax
+      >>> from rich.console import Console
+      >>> rule = blur.OptaxMLP(hidden=(8,), optimizer="adam")
+      >>> learner = blur.Learner("mine", rule, rule.init_genome(jax.random.key(0)))
+      >>> plan = blur.EvaluationPlan(
+      ...     tasks=("xor",), steps=(2,), baselines=("sgd",), baseline_sizes=("width",), episodes=2, tuning_episodes=2
+      ... )
+      >>> records = blur.evaluate([learner], plan)
+      >>> console = Console(record=True, quiet=True)  # without it, the tables are printed
+      >>> blur.print_results(records, console)
+    """
     console = console or Console()
     groups = list(by_condition(records))
     for group in groups:

@@ -63,6 +63,14 @@ class Bidirectional(ChainRule):
 
     Raises:
       ValueError: an unknown name, too few states, or an impossible width.
+
+    Examples:
+      >>> import jax
+      >>> rule = blur.Bidirectional(hidden=(8,), states=2)
+      >>> sum(array.size for array in jax.tree.leaves(rule.init_genome(jax.random.key(0))))
+      141
+      >>> rule.with_hidden((16, 16)).hidden
+      (16, 16)
     """
 
     hidden: tuple[int, ...] = (64,)

@@ -61,6 +61,12 @@ class OptaxMLP(UpdateRule):
 
     Raises:
       ValueError: an unknown name, a width or `decay_steps` below 1.
+
+    Examples:
+      >>> import jax
+      >>> rule = blur.OptaxMLP(hidden=(64,), optimizer="momentum", batch_norm=True)
+      >>> sorted(rule.init_genome(jax.random.key(0)))
+      ['bias_scale', 'learning_rate', 'momentum', 'output_scale']
     """
 
     hidden: tuple[int, ...] = (64,)

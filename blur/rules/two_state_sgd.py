@@ -32,6 +32,12 @@ class TwoStateSGD(ChainRule):
       activation: φ of hidden layers, a name in `ACTIVATIONS`.
       loss: name of the inner loss in `LOSSES`, of which SGD descends the gradient.
       learning_rate: of the starting genome.
+
+    Examples:
+      >>> import jax
+      >>> genome = blur.TwoStateSGD(hidden=(8,), learning_rate=0.3).init_genome(jax.random.key(0))
+      >>> print(genome["hebbian"]["update"])
+      -0.3
     """
 
     hidden: tuple[int, ...] = (64,)

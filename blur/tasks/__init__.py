@@ -97,6 +97,11 @@ def make_task(
     Raises:
       FileNotFoundError: the data are not there and cannot be fetched.
       ValueError: an unknown name, a resolution for a task without images, or data that do not fit together.
+
+    Examples:
+      >>> task = blur.make_task("xor")
+      >>> task.inputs, task.outputs, task.kind
+      (2, 1, 'classification')
     """
     known = TASKS.get(name)
     if known is not None and known.make is not None:

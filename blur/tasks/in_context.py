@@ -60,6 +60,13 @@ class InContextRegression(ContextTask):
 
     Raises:
       ValueError: a size is out of range, or the law unknown.
+
+    Examples:
+      >>> import jax
+      >>> task = blur.InContextRegression(inputs=3)
+      >>> episode = task.sample(jax.random.key(0), steps=2, batch_size=10)  # 2 looks at one context of 10 pairs
+      >>> episode.support.inputs.shape, episode.query.inputs.shape, episode.steps
+      ((10, 3), (1, 3), 2)
     """
 
     inputs: int = dataclasses.field(default=10, metadata={"static": True})

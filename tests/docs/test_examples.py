@@ -62,7 +62,7 @@ SMALLER = {
         "hidden=(64,), states=4": "hidden=(8,), states=2",
         "steps=10, batch_size=128": "steps=2, batch_size=16",
         "candidates=2": "candidates=1, validation_episodes=2",
-        '("digits",), baselines': '("digits",), steps=(2,), batch_sizes=(16,), baselines',
+        '    tasks=("digits",),': '    tasks=("digits",), steps=(2,), batch_sizes=(16,),',
         "validation_every=100": "validation_every=200",
     },
     "docs/notebooks/write_a_rule.ipynb": {

@@ -80,6 +80,12 @@ class LinearAttention(UpdateRule):
 
     Raises:
       ValueError: a size is below 1, `initial_scale` is negative or not finite, or `damping` is not finite.
+
+    Examples:
+      >>> import jax
+      >>> rule = blur.LinearAttention(inputs=10)
+      >>> jax.tree.map(jax.numpy.shape, rule.init_genome(jax.random.key(0)))["key"]
+      (1, 11, 11)
     """
 
     inputs: int

@@ -210,6 +210,13 @@ class Transformer(UpdateRule):
     Raises:
       ValueError: a size is below 1, `positions` is odd or negative, `clip` is not positive, `tokens` is unknown, or
         there is no layer or one that does not fit the others.
+
+    Examples:
+      >>> import jax
+      >>> from blur.rules.in_context.transformer import Attend, Perceptron
+      >>> rule = blur.Transformer(inputs=1, layers=(Perceptron(16), Attend("softmax", heads=2)))
+      >>> sorted(rule.init_genome(jax.random.key(0))["1"])
+      ['key', 'projection', 'query', 'value']
     """
 
     inputs: int
