@@ -22,7 +22,8 @@ docs: .venv/installed-docs ## the documentation as a site, in site/; a broken li
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 notebooks: .venv/installed-docs ## run the notebooks of the documentation and keep their outputs in them
-	cd docs/notebooks && $(CURDIR)/$(BIN)/jupyter nbconvert --to notebook --execute --inplace *.ipynb
+	cd docs/notebooks && $(CURDIR)/$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+	  --ExecutePreprocessor.record_timing=False *.ipynb
 	rm -f docs/notebooks/*.safetensors
 
 clean: ## remove the environment and everything that tools have cached
