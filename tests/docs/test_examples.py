@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -116,6 +117,7 @@ def test_examples_run(name: str, number: int, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["example"])
     matplotlib.use("agg")
+    monkeypatch.setattr("matplotlib.pyplot.show", lambda: plt.close("all"))  # there is no screen
     run(name, number)
 
 
