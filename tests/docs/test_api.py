@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ def test_every_public_name_has_an_entry_and_a_link_to_it(name: str) -> None:
     home = f"{value.__module__}.{value.__qualname__}"
     assert home in ENTRIES
     assert f"[`blur.{name}`][{home}]" in INDEX
+
+
+@pytest.mark.parametrize("entry", sorted(ENTRIES))
+def test_every_entry_is_there_and_documented(entry: str) -> None:
+    home, _, name = entry.rpartition(".")
+    assert getattr(import_module(home), name).__doc__
 
 
 def test_the_index_lists_public_names_alone() -> None:
