@@ -4,36 +4,33 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
+import run
+from harness.claim import Claim, DataPreset, Finding, examine, reported
+from learned_rules import (
+    b03_random_genomes,
+    b04_faster_than_any_rate,
+    b05_image_size,
+    b06_depth,
+    b07_transfer,
+    b08_normalisation,
+    b09_boolean,
+    common,
+)
+from matplotlib.figure import Figure
+from report_toys import make_record
 
-FOLDER = Path(__file__).resolve().parents[2] / "scripts" / "claims"
-sys.path.insert(0, str(FOLDER))
-
-import b03_random_genomes  # noqa: E402
-import b04_faster_than_any_rate  # noqa: E402
-import b05_image_size  # noqa: E402
-import b06_depth  # noqa: E402
-import b07_transfer  # noqa: E402
-import b08_normalisation  # noqa: E402
-import b09_boolean  # noqa: E402
-import claim as claims  # noqa: E402
-import learned_rules  # noqa: E402
-from claim import Claim, DataPreset, Finding, examine, reported  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from report_toys import make_record  # noqa: E402
-
-import blur  # noqa: E402
-from blur.evaluation import baselines, tuning  # noqa: E402
-from blur.evaluation import evaluate as evaluation  # noqa: E402
-from blur.evaluation.cost import StepCost  # noqa: E402
-from blur.evaluation.curves import Curves  # noqa: E402
-from blur.meta.config import make_outer  # noqa: E402
+import blur
+from blur.evaluation import baselines, tuning
+from blur.evaluation import evaluate as evaluation
+from blur.evaluation.cost import StepCost
+from blur.evaluation.curves import Curves
+from blur.meta.config import make_outer
 
 SCRIPTS = (
     b03_random_genomes,
@@ -144,14 +141,14 @@ def group(**accuracies):
 )
 def test_verdicts_against_baselines(mean, clear, holds):
     records = group(toy=mean, sgd=0.7)
-    assert [check.ok for check in learned_rules.clearly_above(records, "toy")] == [clear]
-    assert [check.ok for check in learned_rules.not_below(records, "toy")] == [holds]
+    assert [check.ok for check in common.clearly_above(records, "toy")] == [clear]
+    assert [check.ok for check in common.not_below(records, "toy")] == [holds]
 
 
 def test_sgd_is_met_with_and_without_batch_normalisation():
     records = {**group(toy=0.8, sgd=0.7), "sgd+bn": make_record("sgd+bn", 0.9), "adam": make_record("adam", 0.95)}
-    assert [check.ok for check in learned_rules.not_below(records, "toy")] == [True, False]
-    assert [record.learner for record in learned_rules.baselines_in(records)] == ["sgd", "sgd+bn", "adam"]
+    assert [check.ok for check in common.not_below(records, "toy")] == [True, False]
+    assert [record.learner for record in common.baselines_in(records)] == ["sgd", "sgd+bn", "adam"]
 
 
 def test_presets_get_their_folders_from_the_command_line(tmp_path):
@@ -172,14 +169,14 @@ def test_presets_get_their_folders_from_the_command_line(tmp_path):
 def test_where_data_are_looked_for(monkeypatch, tmp_path, variable, beside, expected):
     monkeypatch.setenv("BLUR_DATA_DIR", variable)
     folder = tmp_path / "beside"
-    monkeypatch.setattr(claims, "DATA_BESIDE", folder)
+    monkeypatch.setattr(run, "DATA_BESIDE", folder)
     if beside:
         folder.mkdir()
-    found = claims.parser("").parse_args([]).data_dir
+    found = run.parser().parse_args([]).data_dir
     assert found == (str(folder) if expected == "beside" else expected)
-    arguments = claims.parser("").parse_args(["--data-dir", "other", "--full"])
+    arguments = run.parser().parse_args(["--data-dir", "other", "--full"])
     assert isinstance(arguments, argparse.Namespace)
-    assert claims.examination(arguments) == {"full": True, "out": Path("runs/claims"), "data_dir": "other"}
+    assert run.examination(arguments) == {"full": True, "out": Path("runs/claims"), "data_dir": "other"}
 
 
 def test_random_genomes_are_counted_over_seeds(made_up):
@@ -203,24 +200,24 @@ def test_seeds_that_beat_sgd_are_counted():
 def test_every_seed_is_meta_trained_for_itself(monkeypatch):
     seen = []
     monkeypatch.setattr(blur, "meta_train", lambda settings, config: seen.append((settings, config)) or config.seed)
-    assert learned_rules.meta_train_seeds("settings", TRAINING, 3) == [0, 1, 2]
+    assert common.meta_train_seeds("settings", TRAINING, 3) == [0, 1, 2]
     assert seen == [("settings", dataclasses.replace(TRAINING, seed=seed)) for seed in range(3)]
 
 
 def test_a_shipped_genome_is_preferred_to_one_trained_here(monkeypatch, stand_in):
     setting = blur.Setting(blur.Bidirectional(), blur.make_task("xor"))
-    assert learned_rules.shipped_or_trained(stand_in, [setting], TRAINING).name == "toy"
+    assert common.shipped_or_trained(stand_in, [setting], TRAINING).name == "toy"
     monkeypatch.setattr(blur, "meta_train", lambda settings, config: argparse.Namespace(genome=(settings, config)))
-    trained = learned_rules.shipped_or_trained("not-shipped", [setting], TRAINING)
+    trained = common.shipped_or_trained("not-shipped", [setting], TRAINING)
     assert trained == blur.Learner("not-shipped (trained here)", setting.rule, ([setting], TRAINING))
 
 
 def test_every_grid_point_is_drawn_where_the_tuning_measured_it(small_grids, stand_in):
     preset = tiny(b04_faster_than_any_rate, genome=stand_in, baselines=("momentum",), grid_episodes=5)
-    (records,) = learned_rules.compare(preset, [learned_rules.read_learner(stand_in)], [preset.plan()])
+    (records,) = common.compare(preset, [common.read_learner(stand_in)], [preset.plan()])
     for name in ("momentum", "momentum+bn"):
         grid = b04_faster_than_any_rate.grid_curves(preset, records[name])
-        trials = learned_rules.tuning_of(records[name]).trials
+        trials = common.tuning_of(records[name]).trials
         assert grid.curves.shape == (len(trials), 2) == (4 + 2, 2)
         best = [trial.point for trial in trials].index(records[name].tuning["best"])
         np.testing.assert_allclose(grid.curves[best], records[name].curve_mean, atol=1e-6)

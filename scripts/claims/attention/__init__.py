@@ -1,0 +1,1 @@
+"""Claims A1, A2, …: attention and gradient descent."""

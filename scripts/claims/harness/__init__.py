@@ -1,0 +1,1 @@
+"""A claim, its checks and its record; figures of claims."""

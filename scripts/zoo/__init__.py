@@ -1,0 +1,1 @@
+"""Scripts that make the genomes that ship, and their cards."""
