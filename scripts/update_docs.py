@@ -1,21 +1,22 @@
-"""Put results into the README: the tables between their markers, and their picture.
+"""Write results into the documentation: tables between their markers, and pictures.
 
-python scripts/update_readme.py NAME FOLDER …
+python scripts/update_docs.py NAME FOLDER …
 
-FOLDER is the output of `blur evaluate`, of `blur demo` (its folder `evaluation`) or of `blur benchmark`; the README
-holds the lines `<!-- NAME -->` and `<!-- /NAME -->`. One condition is a table of every baseline, several are one table
-of the best ones. The picture (curves or times) goes to scripts/figures/NAME.png.
+FOLDER is the output of `blur evaluate`, of `blur demo` (its folder `evaluation`) or of `blur benchmark`. The table goes
+between the lines `<!-- NAME -->` and `<!-- /NAME -->`, wherever README.md and docs/ have them. One condition gives a
+table of every baseline, several conditions give one table of the best baselines. A single picture (curves or times)
+goes to docs/figures/NAME.png.
 
-python scripts/update_readme.py targets FOLDER
+python scripts/update_docs.py targets FOLDER
 
-FOLDER is the output of `blur evaluate mnist-k4 mnist-k4-deep --preset zoo`: what was to be reached, and by how much
-each genome misses it.
+FOLDER is the output of `blur evaluate mnist-k4 mnist-k4-deep --preset zoo`. The table has a row per target, and says
+by how much each genome misses it.
 
-python scripts/update_readme.py claims FOLDER
+python scripts/update_docs.py claims FOLDER
 
 FOLDER is the output of `scripts/claims/run.py`. Claims A1, A2, … are a table between `<!-- claims A -->` and
-`<!-- /claims A -->`, claims B1, … one between `<!-- claims B -->` and its end, and so on; the table of a letter without
-records stays as it is. Pictures that the README shows as scripts/figures/ID.png are copied.
+`<!-- /claims A -->`; claims B1, … have a table of their own, and so on. A letter without records keeps its table. A
+picture figures/ID.png that a page shows is copied to docs/figures.
 """
 
 from __future__ import annotations
@@ -58,19 +59,23 @@ TARGETS: tuple[tuple[str, int, int, int, float | None], ...] = (
     ("mnist", 10, 10, 10, 0.80),
     *(("mnist", 10, depth, steps, None) for steps in (50, 200) for depth in (1, 4)),
 )
-"""Task, resolution, hidden layers of 64, inner steps, accuracy to reach; None for that of the best baseline − 0.01."""
+"""Task, resolution, hidden layers of 64, inner steps, accuracy to reach. None stands for the best baseline's − 0.01."""
 
 COLUMNS = ("task", "resolution", "hidden", "steps", "batch")
+"""The keys of a result that name its condition."""
+
+OLD_COLUMNS = {"unroll": "steps"}
+"""Keys of results.json before version 0.2, with their names of today."""
 
 
 def main(name: str, *folders: Path) -> None:
-    """Rewrites the README in place."""
+    """Rewrites the pages that have the markers."""
     folder = folders[0]
     if name == "claims":
         claims(folder)
         return
     if name == "targets":
-        fill(name, targets(json.loads((folder / "results.json").read_text(encoding="utf-8"))))
+        fill(name, targets(read_results(folder)))
         return
     fill(name, speed(folder) if (folder / FILE_NAME).exists() else evaluations(folders))
     pictures = sorted([*folder.glob("curves_*.png"), *folder.glob("benchmark.png")])
@@ -79,42 +84,55 @@ def main(name: str, *folders: Path) -> None:
 
 
 def claims(folder: Path) -> None:
-    """A table per letter of claims that has records, and the pictures of claims that the README shows."""
+    """A table for every letter of claims that has records, and the pictures of claims that a page shows."""
     found = claims_records.read_records(folder)
     if not found:
         raise ValueError(f"{folder / claims_records.FILE_NAME} has no records; scripts/claims/run.py writes them")
     for letter, group in itertools.groupby(found, key=lambda record: record["id"][0]):
         fill(f"claims {letter}", claims_records.table(list(group)))
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for record in found:
-        picture = folder / f"{record['id']}.png"
-        if f"scripts/figures/{picture.name}" in text and picture.exists():
-            copy_picture(picture, record["id"])
+    texts = [page.read_text(encoding="utf-8") for page in pages()]
+    for picture in (folder / f"{record['id']}.png" for record in found):
+        if picture.exists() and any(f"figures/{picture.name}" in text for text in texts):
+            copy_picture(picture, picture.stem)
+
+
+def pages() -> list[Path]:
+    """README.md and every page of docs/."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def fill(name: str, tables: str) -> None:
-    """Puts tables between the markers of that name.
+    """Puts tables between the markers of that name, on every page that has them.
 
     Raises:
-      ValueError: the README has no such markers.
+      ValueError: no page has such markers.
     """
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
     pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-    if not pattern.search(text):
-        raise ValueError(f"README.md has no markers <!-- {name} --> … <!-- /{name} -->")
-    readme.write_text(pattern.sub(lambda match: match[1] + tables + match[2], text), encoding="utf-8")
+    marked = [page for page in pages() if pattern.search(page.read_text(encoding="utf-8"))]
+    if not marked:
+        raise ValueError(
+            f"neither README.md nor docs/ has markers <!-- {name} --> … <!-- /{name} -->; add them to a page"
+        )
+    for page in marked:
+        text = page.read_text(encoding="utf-8")
+        page.write_text(pattern.sub(lambda match: match[1] + tables + match[2], text), encoding="utf-8")
 
 
 def copy_picture(path: Path, name: str) -> None:
-    """Copies a picture to where the README looks for it."""
-    figures = ROOT / "scripts" / "figures"
-    figures.mkdir(exist_ok=True)
+    """Copies a picture to docs/figures, where pages look for it."""
+    figures = ROOT / "docs" / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, figures / f"{name}.png")
 
 
+def read_results(folder: Path) -> list[dict[str, Any]]:
+    """The records of an evaluation, under today's keys."""
+    records = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return [{OLD_COLUMNS.get(key, key): value for key, value in record.items()} for record in records]
+
+
 def speed(folder: Path) -> str:
-    """The machine, the targets and all cases of a benchmark."""
+    """The machine, the targets and all cases of a benchmark; its profiles and its comparison of dual synapses."""
     records = read_records(folder)
     parts = [
         f"{describe(records[0].machine)}.\n",
@@ -147,16 +165,16 @@ def markdown(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def evaluations(folders: Sequence[Path]) -> str:
-    """One table: of the only condition, or the summaries of all; what several evaluations measured appears once."""
+    """One table: of the only condition, or the summaries of all conditions; repeated rows appear once."""
     lines = [(folder / "summary.md").read_text(encoding="utf-8").splitlines(keepends=True) for folder in folders]
     summary = list(dict.fromkeys(line for part in lines for line in part if line.startswith("|")))
     if len(summary) > 3:  # with two lines of heading
         return "".join(summary)
-    return table(json.loads((folders[0] / "results.json").read_text(encoding="utf-8")))
+    return table(read_results(folders[0]))
 
 
 def targets(records: list[dict[str, Any]]) -> str:
-    """A Markdown table of what was to be reached, and by how much each genome misses it."""
+    """A Markdown table of the targets, and by how much each genome misses them."""
     learners = list(dict.fromkeys(record["learner"] for record in records if record["kind"] == "learner"))
     rows = []
     for task, resolution, depth, steps, least in TARGETS:
@@ -195,7 +213,7 @@ def table(records: list[dict[str, Any]]) -> str:
 
 
 def versus(learner: dict[str, Any], baseline: dict[str, Any]) -> str:
-    """A baseline's figure and size, and the interval of the learner's difference to it."""
+    """A baseline's figure and size, and the interval of the learner's difference to the baseline."""
     ends = learner["differences_ci95"][baseline["learner"]]
     interval = "diverged" if None in ends else f"[{ends[0]:+.3f}, {ends[1]:+.3f}]"
     best = ", best on validation" * (baseline["learner"] == learner["best_baseline"])

@@ -1,22 +1,16 @@
-"""`blur benchmark`, and its results in the README; nothing is timed."""
+"""`blur benchmark`; nothing is timed."""
 
 from __future__ import annotations
-
-import importlib.util
-from pathlib import Path
 
 import pytest
 from benchmark_toys import record
 
-from blur.benchmark.profile import Entry, Profile, read_profiles, write_profiles
-from blur.benchmark.records import write_records
-from blur.benchmark.storage import StorageRecord, write_storage_records
+from blur.benchmark.profile import Entry, Profile, read_profiles
+from blur.benchmark.storage import StorageRecord
 from blur.cli import benchmark as command
 from blur.cli.main import main
 
 PROFILE = Profile((Entry("hebbian", "first", 6.0, 2.0),), 0.5, 1.5, 10.0)
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -91,29 +85,3 @@ def test_an_unknown_workload_is_one_line(capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "huge" in error
-
-
-def test_the_readme_takes_the_tables_and_the_picture(monkeypatch, tmp_path):
-    spec = importlib.util.spec_from_file_location("update_readme", ROOT / "scripts" / "update_readme.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    monkeypatch.setattr(script, "ROOT", tmp_path)
-    (tmp_path / "scripts").mkdir()
-    (tmp_path / "README.md").write_text("before\n<!-- speed -->\nold\n<!-- /speed -->\nafter\n", encoding="utf-8")
-    write_records([record("wide", ms=20.0)], tmp_path / "results")
-    (tmp_path / "results" / "benchmark.png").write_bytes(b"picture")
-    write_profiles({"wide forward": PROFILE}, tmp_path / "results")
-    write_storage_records(
-        [StorageRecord("wide", 4, 5, 16, 64.0, 32.0, 20.0, 10.0, "dual", "cpu")], tmp_path / "results"
-    )
-    script.main("speed", tmp_path / "results")
-    text = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert text.startswith("before\n<!-- speed -->\ncpu, 2 CPU cores")
-    assert text.endswith("<!-- /speed -->\nafter\n")
-    assert "| wide | forward | 20 | 0.5 | 0.718 | 40 | – | 3.0 | 12 |\n" in text
-    assert "| wide forward-only | roofline ≥ 0.75 | 0.718 | no | 21.1 |\n" in text
-    assert "Where the time of `wide forward` goes (80% of the time has a name):\n" in text
-    assert "| hebbian | first | 6.00 | 2.00 | 80 % |\n" in text
-    assert "`wide` in both forms, 4 genomes (`blur benchmark --dual`):\n" in text
-    assert "| 5 | 16 | 16 | 8 | 2.00 | 20 | 10 | dual |\n" in text
-    assert (tmp_path / "scripts" / "figures" / "speed.png").read_bytes() == b"picture"

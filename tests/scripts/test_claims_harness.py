@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from claims_toys import claim_record
-from harness import claim
 from harness.claim import Claim, Finding, above, at_least, at_most, examine, reported, timed
 from harness.records import put_record, read_records, table, to_json
 from matplotlib.figure import Figure
@@ -53,7 +52,7 @@ def test_figures_that_are_not_finite_are_text_in_records():
 
 @pytest.mark.parametrize(("cores", "limit", "ok"), [(2, 1.0, False), (2, 3.0, True), (2, None, None), (1, 1.0, None)])
 def test_times_are_judged_on_two_cores(monkeypatch, cores, limit, ok):
-    monkeypatch.setattr(claim, "usable_cores", lambda: cores)
+    monkeypatch.setattr("harness.claim.usable_cores", lambda: cores)
     assert timed("seconds", 2.0, limit).ok is ok
 
 
@@ -96,9 +95,9 @@ def test_every_claim_is_found_under_its_own_id():
     claims = find_claims()
     assert {f"A{number}" for number in range(1, 11)} <= set(claims)
     for name, module in claims.items():
-        found = load(module)
-        assert found.id == name
-        assert type(found.quick) is type(found.full)
+        claim = load(module)
+        assert claim.id == name
+        assert type(claim.quick) is type(claim.full)
 
 
 def test_the_runner_lists_and_refuses():
