@@ -31,8 +31,9 @@ from pathlib import Path
 from typing import Any
 
 from blur.benchmark.profile import PROFILES_FILE, read_profiles
-from blur.benchmark.records import FILE_NAME, read_records
-from blur.benchmark.report import (
+from blur.benchmark.runs import FILE_NAME, read_records
+from blur.benchmark.storage import STORAGE_FILE, read_storage_records
+from blur.benchmark.tables import (
     HEADING,
     PROFILE_HEADING,
     STORAGE_HEADING,
@@ -43,7 +44,6 @@ from blur.benchmark.report import (
     storage_rows,
     target_rows,
 )
-from blur.benchmark.storage import STORAGE_FILE, read_storage_records
 from blur.evaluation.plan import Condition
 
 ROOT = Path(__file__).resolve().parent.parent

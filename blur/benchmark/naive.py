@@ -20,7 +20,7 @@ from blur.network.batch_norm import EPSILON
 from blur.network.synapses import Synapse
 from blur.network.weights.flat import FlatWeights
 
-Layer = Float[Array, "_batch _neurons states"]
+LayerStates = Float[Array, "_batch _neurons states"]
 Square = Float[Array, "_all _all states"]
 
 
@@ -69,7 +69,7 @@ def sweep_up(
     inputs: Float[Array, "batch inputs"],
     weight: Float[Array, "batch"],
     stored: tuple[Moments, ...] | None,
-) -> tuple[list[Layer], tuple[Moments, ...]]:
+) -> tuple[list[LayerStates], tuple[Moments, ...]]:
     """All layers after the forward sweep, and the moments that normalised them: the stored ones, or the batch's."""
     at_rest = jnp.zeros((*inputs.shape, workload.states - 1), inputs.dtype)
     layers, moments = [jnp.concatenate([inputs[..., None], at_rest], axis=-1)], []
@@ -88,8 +88,8 @@ def sweep_up(
 
 
 def sweep_down(
-    workload: Workload, genome: Genome, squares: tuple[Square, ...], layers: list[Layer], batch: Batch
-) -> list[Layer]:
+    workload: Workload, genome: Genome, squares: tuple[Square, ...], layers: list[LayerStates], batch: Batch
+) -> list[LayerStates]:
     """All layers after the output was shown its targets and the hidden layers heard of it."""
     shown = [layers[-1][..., 0], batch.targets, *[jnp.zeros_like(batch.targets)] * (workload.states - 2)]
     layers, own = [*layers[:-1], jnp.stack(shown, axis=-1)], genome["backward"]
@@ -104,7 +104,11 @@ def sweep_down(
 
 
 def update(
-    workload: Workload, genome: Genome, squares: tuple[Square, ...], layers: list[Layer], weight: Float[Array, "batch"]
+    workload: Workload,
+    genome: Genome,
+    squares: tuple[Square, ...],
+    layers: list[LayerStates],
+    weight: Float[Array, "batch"],
 ) -> tuple[Square, ...]:
     """w ← f̃ w + η̃ H, where H is the Hebbian sum over the whole square: every neuron of it with every other."""
     own, keep = genome["hebbian"], genome["apply"]["keep"]
@@ -119,20 +123,20 @@ def update(
     return tuple(changed)
 
 
-def activate(own: Genome, z: Layer, moments: Moments) -> Layer:
+def activate(own: Genome, z: LayerStates, moments: Moments) -> LayerStates:
     """max(tanh(gain (z − mean) / √(variance + ε) + shift), 0)."""
     normalised = (z - moments.mean) / jnp.sqrt(moments.variance + EPSILON)
     return jnp.maximum(jnp.tanh(own["gain"] * normalised + own["shift"]), 0)
 
 
-def batch_moments(z: Layer, weight: Float[Array, "batch"]) -> Moments:
+def batch_moments(z: LayerStates, weight: Float[Array, "batch"]) -> Moments:
     """Weighted mean and biased variance over the batch."""
     share = weight[:, None, None] / jnp.sum(weight)
     mean = jnp.sum(share * z, axis=0)
     return Moments(mean, jnp.sum(share * (z - mean) ** 2, axis=0))
 
 
-def with_bias(layer: Layer) -> Layer:
+def with_bias(layer: LayerStates) -> LayerStates:
     """The layer and the bias neuron, which is 1 in every state."""
     ones = jnp.ones((layer.shape[0], 1, layer.shape[2]), layer.dtype)
     return jnp.concatenate([layer, ones], axis=1)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from blur.benchmark.records import Record
-from blur.benchmark.report import describe
+from blur.benchmark.runs import BenchmarkRecord
+from blur.benchmark.tables import describe
 from blur.benchmark.targets import TARGETS
 from blur.support.figures import GREY, save_png, tidy
 
@@ -16,7 +16,7 @@ ENGINE, NAIVE, SGD = "#D55E00", "#0072B2", "#56B4E9"
 """Colours that colour-blind readers can tell apart (Okabe & Ito 2008)."""
 
 
-def plot_benchmark(records: Sequence[Record], path: Path) -> Path:
+def plot_benchmark(records: Sequence[BenchmarkRecord], path: Path) -> Path:
     """Writes a PNG with a row per case: its roofline ratio beside its goal, and the times of all contestants."""
     figure = Figure(figsize=(9.5, 1.6 + 0.3 * len(records)), layout="constrained")
     ratios, times = figure.subplots(1, 2, sharey=True)
@@ -52,5 +52,5 @@ def plot_benchmark(records: Sequence[Record], path: Path) -> Path:
 _BESIDE = {"textcoords": "offset points", "va": "center", "fontsize": 8}
 
 
-def _name(record: Record) -> str:
+def _name(record: BenchmarkRecord) -> str:
     return f"{record.workload} {record.mode}" + f" ×{record.population}" * (record.population > 1)

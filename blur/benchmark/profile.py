@@ -42,7 +42,7 @@ Passage = Literal["first", "recomputed", "gradient"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
+class PhaseTime:
     """Milliseconds per run of a phase: in matrix products, and in everything else.
 
     `passage`: the first pass, its recomputation for the gradient, or the gradient itself.
@@ -70,7 +70,7 @@ class Profile:
       wall_ms: the sum of all.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[PhaseTime, ...]
     unnamed_ms: float
     idle_ms: float
     wall_ms: float
@@ -126,7 +126,7 @@ UNKNOWN = Instruction("", "")
 VIEWS = frozenset({"bitcast", "get-tuple-element"})
 
 
-class Interval(NamedTuple):
+class Span(NamedTuple):
     """A run of an operation in a trace, in nanoseconds."""
 
     operation: str
@@ -158,10 +158,10 @@ def write_profiles(profiles: Mapping[str, Profile], folder: Path) -> Path:
 def read_profiles(folder: Path) -> dict[str, Profile]:
     """Reads what `write_profiles` wrote."""
     found = json.loads((folder / PROFILES_FILE).read_text(encoding="utf-8"))
-    return {name: Profile(**p | {"entries": tuple(Entry(**e) for e in p["entries"])}) for name, p in found.items()}
+    return {name: Profile(**p | {"entries": tuple(PhaseTime(**e) for e in p["entries"])}) for name, p in found.items()}
 
 
-def trace(compiled: Any, arguments: Sequence[Any]) -> tuple[list[Interval], float]:
+def trace(compiled: Any, arguments: Sequence[Any]) -> tuple[list[Span], float]:
     """The operations of `RUNS` runs, and the seconds of all runs together."""
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
@@ -201,7 +201,7 @@ def scope_names(rule: UpdateRule) -> tuple[str, ...]:
 
 
 def summarise(
-    intervals: Sequence[Interval], seconds: float, program: dict[str, Instruction], names: Sequence[str]
+    intervals: Sequence[Span], seconds: float, program: dict[str, Instruction], names: Sequence[str]
 ) -> Profile:
     """Means over `RUNS` runs that took `seconds` together, by phase and pass."""
     leaves = [i for i in intervals if program.get(i.operation, UNKNOWN).opcode not in CONTAINERS]
@@ -215,12 +215,12 @@ def summarise(
         key = None if phase is None else (phase, passage(instruction.op_name))
         times[key][is_product(operation, instruction)] += nanoseconds / 1e6 / RUNS
     unnamed = sum(times.pop(None, [0.0]))
-    entries = [Entry(*key, products, others) for key, (others, products) in times.items() if key is not None]
+    entries = [PhaseTime(*key, products, others) for key, (others, products) in times.items() if key is not None]
     wall, accounted = 1e3 * seconds / RUNS, busy + sum(gap for _, gap in waits)
     return Profile(tuple(sorted(entries, key=lambda entry: -entry.ms)), unnamed, wall - accounted / 1e6 / RUNS, wall)
 
 
-def _waits(leaves: Iterable[Interval], program: dict[str, Instruction]) -> Iterator[tuple[str, float]]:
+def _waits(leaves: Iterable[Span], program: dict[str, Instruction]) -> Iterator[tuple[str, float]]:
     """Gaps in which nothing runs, in nanoseconds, with the product whose result comes next into use.
 
     Other threads finish it meanwhile, which a trace does not see.
@@ -269,15 +269,15 @@ def is_product(operation: str, instruction: Instruction) -> bool:
     return instruction.opcode == "dot" or instruction.op_name.endswith("dot_general") or "gemm" in operation
 
 
-def _intervals(plane: Any) -> Iterator[Interval]:
+def _intervals(plane: Any) -> Iterator[Span]:
     """The operations in a plane of a trace: events that name one."""
     for event in (event for line in plane.lines for event in line.events):
         for name, value in event.stats:
             if name == "hlo_op":
-                yield Interval(str(value), event.start_ns, event.start_ns + event.duration_ns)
+                yield Span(str(value), event.start_ns, event.start_ns + event.duration_ns)
 
 
-def _union(intervals: Iterable[Interval]) -> float:
+def _union(intervals: Iterable[Span]) -> float:
     """Nanoseconds in which at least one interval is open."""
     total, reached = 0.0, float("-inf")
     for interval in sorted(intervals, key=lambda interval: interval.start):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from blur.benchmark.records import Record
+from blur.benchmark.runs import BenchmarkRecord
 from blur.benchmark.workloads import Mode
 
 REFERENCE_GFLOPS = 380.0
 """The GEMM rate of the machine on which the original implementation was measured."""
 
-Measure = Callable[[Sequence[Record]], float | None]
+Measure = Callable[[Sequence[BenchmarkRecord]], float | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +48,12 @@ class Verdict:
     reference_ms: float | None
 
 
-def find(records: Sequence[Record], case: tuple[str, Mode, int]) -> Record | None:
+def find(records: Sequence[BenchmarkRecord], case: tuple[str, Mode, int]) -> BenchmarkRecord | None:
     """The record of a case (workload, mode, population)."""
     return next((record for record in records if (record.workload, record.mode, record.population) == case), None)
 
 
-def judge(target: Target, records: Sequence[Record]) -> Verdict:
+def judge(target: Target, records: Sequence[BenchmarkRecord]) -> Verdict:
     """Compares what was measured, rounded to the three digits that are printed, with the limit."""
     measured = target.measure(records)
     record = None if target.case is None else find(records, target.case)
@@ -64,14 +64,14 @@ def judge(target: Target, records: Sequence[Record]) -> Verdict:
     return Verdict(target, rounded, rounded >= target.limit if target.at_least else rounded <= target.limit, reference)
 
 
-def missed_cases(records: Sequence[Record]) -> list[tuple[str, Mode]]:
+def missed_cases(records: Sequence[BenchmarkRecord]) -> list[tuple[str, Mode]]:
     """Workload and mode of every target about one case that was not reached, be it of one genome or of many."""
     missed = [v.target.case for v in (judge(target, records) for target in TARGETS) if v.met is False and v.target.case]
     return list(dict.fromkeys((workload, mode) for workload, mode, _ in missed))
 
 
 def _roofline(workload: str, mode: Mode, population: int, limit: float) -> Target:
-    def measure(records: Sequence[Record]) -> float | None:
+    def measure(records: Sequence[BenchmarkRecord]) -> float | None:
         record = find(records, (workload, mode, population))
         return None if record is None else record.roofline_ratio
 
@@ -81,12 +81,12 @@ def _roofline(workload: str, mode: Mode, population: int, limit: float) -> Targe
     return Target(f"{workload} {what}{genomes}", "roofline", measure, limit, at_least=True, case=case)
 
 
-def _boolean_ms(records: Sequence[Record]) -> float | None:
+def _boolean_ms(records: Sequence[BenchmarkRecord]) -> float | None:
     record = find(records, ("boolean", "gradient", 1))
     return None if record is None else record.median_ms
 
 
-def _worst_growth(records: Sequence[Record]) -> float | None:
+def _worst_growth(records: Sequence[BenchmarkRecord]) -> float | None:
     """The largest quotient, over workloads, of a genome's cost among 256 and among 16."""
     pairs = [
         (find(records, (name, "forward", 256)), find(records, (name, "forward", 16)))
@@ -96,7 +96,7 @@ def _worst_growth(records: Sequence[Record]) -> float | None:
     return max(growth, default=None)
 
 
-def _slowest_compilation(records: Sequence[Record]) -> float | None:
+def _slowest_compilation(records: Sequence[BenchmarkRecord]) -> float | None:
     return max((record.compile_s for record in records if record.mode == "gradient"), default=None)
 
 

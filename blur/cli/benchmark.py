@@ -9,8 +9,9 @@ from rich.console import Console
 
 from blur.benchmark.plot import plot_benchmark
 from blur.benchmark.profile import Profile, profile, write_profiles
-from blur.benchmark.records import BenchmarkPlan, Record, benchmark, write_records
-from blur.benchmark.report import (
+from blur.benchmark.runs import BenchmarkPlan, BenchmarkRecord, benchmark, write_records
+from blur.benchmark.storage import StoragePlan, compare_storage, write_storage_records
+from blur.benchmark.tables import (
     HEADING,
     PROFILE_HEADING,
     STORAGE_HEADING,
@@ -22,7 +23,6 @@ from blur.benchmark.report import (
     table,
     target_rows,
 )
-from blur.benchmark.storage import StoragePlan, compare_storage, write_storage_records
 from blur.benchmark.targets import missed_cases
 from blur.benchmark.workloads import WORKLOADS, Mode
 from blur.parallel.hosts import cores_as_devices
@@ -96,7 +96,7 @@ class Benchmark:
         print(write_storage_records(records, self.out))
 
 
-def print_benchmark(records: list[Record]) -> None:
+def print_benchmark(records: list[BenchmarkRecord]) -> None:
     """The tables of all cases and of the targets, and the machine."""
     console = Console()
     console.print(table("medians of one run; forward: an episode, gradient: a meta-step", HEADING, rows(records)))

@@ -12,8 +12,8 @@ from blur.tasks import make_task
 
 
 @dataclasses.dataclass(frozen=True)
-class Preset:
-    """How much the demo does."""
+class Size:
+    """How large the demo is."""
 
     hidden: tuple[int, ...]
     steps: int
@@ -23,7 +23,7 @@ class Preset:
     tuning_episodes: int
 
 
-FULL = Preset(
+FULL = Size(
     hidden=(64,),
     steps=10,
     batch_size=128,
@@ -32,7 +32,7 @@ FULL = Preset(
     tuning_episodes=32,
 )
 
-SMOKE = Preset(
+SMOKE = Size(
     hidden=(8,),
     steps=2,
     batch_size=16,

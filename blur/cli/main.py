@@ -19,7 +19,7 @@ from typing import NamedTuple
 from blur import __version__
 
 
-class Entry(NamedTuple):
+class Command(NamedTuple):
     """A command: the module and class of its options, and one line for the overview."""
 
     module: str
@@ -28,18 +28,18 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "demo": Entry("demo", "Demo", "meta-train on digits and compare with tuned baselines, in minutes"),
-    "meta-train": Entry("meta_train", "MetaTrain", "find a genome for a task"),
-    "evaluate": Entry("evaluate", "Evaluate", "compare genomes with tuned baselines"),
-    "train": Entry("train", "Train", "train a network on your data with a genome"),
-    "predict": Entry("predict", "Predict", "predict with a trained network"),
-    "genome": Entry("genome", "GenomeCommand", "show, validate or convert a genome file"),
-    "benchmark": Entry(
+    "demo": Command("demo", "Demo", "meta-train on digits and compare with tuned baselines, in minutes"),
+    "meta-train": Command("meta_train", "MetaTrain", "find a genome for a task"),
+    "evaluate": Command("evaluate", "Evaluate", "compare genomes with tuned baselines"),
+    "train": Command("train", "Train", "train a network on your data with a genome"),
+    "predict": Command("predict", "Predict", "predict with a trained network"),
+    "genome": Command("genome", "GenomeCommand", "show, validate or convert a genome file"),
+    "benchmark": Command(
         "benchmark", "Benchmark", "time the engine against large matrix products, a naive version and SGD"
     ),
-    "genomes": Entry("lists", "Genomes", "list the genomes that ship with blur"),
-    "rules": Entry("lists", "Rules", "list the update rules"),
-    "tasks": Entry("lists", "Tasks", "list the tasks"),
+    "genomes": Command("lists", "Genomes", "list the genomes that ship with blur"),
+    "rules": Command("lists", "Rules", "list the update rules"),
+    "tasks": Command("lists", "Tasks", "list the tasks"),
 }
 
 EXAMPLES = """\

@@ -9,7 +9,7 @@ from blur.benchmark.profile import (
     LOOP,
     RUNS,
     Instruction,
-    Interval,
+    Span,
     find_phase,
     instructions,
     is_product,
@@ -18,7 +18,7 @@ from blur.benchmark.profile import (
     scope_names,
     summarise,
 )
-from blur.benchmark.report import profile_rows
+from blur.benchmark.tables import profile_rows
 from blur.benchmark.workloads import Workload
 from blur.rules.optax_mlp import OptaxMLP
 
@@ -91,36 +91,34 @@ def test_a_fusion_with_a_product_is_one():
 
 def test_a_gap_belongs_to_what_is_waited_for():
     ms = 1e6 * RUNS
-    intervals = [Interval("dot.1", 0, ms), Interval("copy.3", ms, 2 * ms), Interval("fusion", 5 * ms, 7 * ms)]
+    intervals = [Span("dot.1", 0, ms), Span("copy.3", ms, 2 * ms), Span("fusion", 5 * ms, 7 * ms)]
     found = summarise(intervals, 10e-3 * RUNS, instructions(PROGRAM), NAMES)  # the fusion reads the product
     assert [(entry.phase, entry.ms) for entry in found.entries] == [("forward", 1 + 3), ("hebbian", 2)]
     assert (found.unnamed_ms, found.idle_ms) == (pytest.approx(1), pytest.approx(3))
-    late = [Interval("fusion", 0, ms), Interval("copy.3", 3 * ms, 4 * ms)]  # after a fusion nothing is waited for
+    late = [Span("fusion", 0, ms), Span("copy.3", 3 * ms, 4 * ms)]  # after a fusion nothing is waited for
     assert summarise(
         late, 4e-3 * RUNS, instructions(PROGRAM) | {"copy.3": Instruction("copy", "", ("fusion",))}, NAMES
     ).idle_ms == pytest.approx(2)
     two = {"a": Instruction("dot", "x/forward/y"), "b": Instruction("dot", "x/backward/y")}
     two["c"] = Instruction("fusion", "x/hebbian/y", ("b", "a"))
-    found = summarise(
-        [Interval("a", 0, ms), Interval("b", ms, 2 * ms), Interval("c", 5 * ms, 6 * ms)], 6e-3 * RUNS, two, NAMES
-    )
+    found = summarise([Span("a", 0, ms), Span("b", ms, 2 * ms), Span("c", 5 * ms, 6 * ms)], 6e-3 * RUNS, two, NAMES)
     assert {entry.phase: entry.ms for entry in found.entries} == pytest.approx(
         {"backward": 4, "forward": 1, "hebbian": 1}
     )
     looked_through = {"a": Instruction("dot", "x/forward/y"), "b": Instruction("bitcast", "", ("a",))}
     looked_through["c"] = Instruction("fusion", "x/hebbian/y", ("b",))
-    found = summarise([Interval("a", 0, ms), Interval("c", 3 * ms, 4 * ms)], 4e-3 * RUNS, looked_through, NAMES)
+    found = summarise([Span("a", 0, ms), Span("c", 3 * ms, 4 * ms)], 4e-3 * RUNS, looked_through, NAMES)
     assert found.entries[0].products_ms == pytest.approx(3)
 
 
 def test_time_is_divided_among_operations_that_overlap():
     ms = 1e6 * RUNS
     intervals = [
-        Interval("while.2", 0, 12 * ms),
-        Interval("dot.1", 0, 4 * ms),
-        Interval("fusion", 2 * ms, 6 * ms),  # beside the product for half of its time
-        Interval("copy.3", 8 * ms, 9 * ms),
-        Interval("unheard-of", 9 * ms, 10 * ms),
+        Span("while.2", 0, 12 * ms),
+        Span("dot.1", 0, 4 * ms),
+        Span("fusion", 2 * ms, 6 * ms),  # beside the product for half of its time
+        Span("copy.3", 8 * ms, 9 * ms),
+        Span("unheard-of", 9 * ms, 10 * ms),
     ]
     found = summarise(intervals, 12e-3 * RUNS, instructions(PROGRAM), NAMES)
     share = 8 / 10  # 8 ms are covered by 10 ms of operations

@@ -9,8 +9,8 @@ import pytest
 
 from blur.benchmark.contestants import Case, engine
 from blur.benchmark.measure import Contestant
-from blur.benchmark.report import STORAGE_HEADING, storage_rows
 from blur.benchmark.storage import StoragePlan, compare_storage, read_storage_records, write_storage_records
+from blur.benchmark.tables import STORAGE_HEADING, storage_rows
 from blur.benchmark.workloads import WORKLOADS, Workload
 from blur.rules.bidirectional import Bidirectional
 

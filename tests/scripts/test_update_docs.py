@@ -12,8 +12,8 @@ from claims_toys import claim_record
 from harness.records import put_record
 from report_toys import make_record
 
-from blur.benchmark.profile import Entry, Profile, write_profiles
-from blur.benchmark.records import write_records
+from blur.benchmark.profile import PhaseTime, Profile, write_profiles
+from blur.benchmark.runs import write_records
 from blur.benchmark.storage import StorageRecord, write_storage_records
 
 
@@ -94,7 +94,7 @@ def test_targets_are_read_under_old_keys_too(key, monkeypatch, root):
     ]
 
 
-PROFILE = Profile((Entry("hebbian", "first", 6.0, 2.0),), 0.5, 1.5, 10.0)
+PROFILE = Profile((PhaseTime("hebbian", "first", 6.0, 2.0),), 0.5, 1.5, 10.0)
 
 
 def test_a_benchmark_is_tables_and_a_picture(root):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from blur.benchmark.records import Machine, Record
+from blur.benchmark.runs import BenchmarkRecord, Machine
 from blur.benchmark.workloads import WORKLOADS, flop
 
 MACHINE = Machine("cpu", "cpu", 2, "0.10.2", {"default": 450.0}, {"default": 400.0})
@@ -12,7 +12,7 @@ MACHINE = Machine("cpu", "cpu", 2, "0.10.2", {"default": 450.0}, {"default": 400
 
 def record(workload, mode="forward", population=1, ms=20.0, **changes):
     operations = flop(WORKLOADS[workload], mode, population)
-    found = Record(
+    found = BenchmarkRecord(
         workload=workload,
         mode=mode,
         population=population,

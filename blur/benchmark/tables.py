@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from blur.benchmark.profile import Profile
-from blur.benchmark.records import Machine, Record
+from blur.benchmark.runs import BenchmarkRecord, Machine
 from blur.benchmark.storage import StorageRecord
 from blur.benchmark.targets import TARGETS, judge
 
@@ -27,7 +27,7 @@ STORAGE_HEADING = (
 PROFILE_HEADING = ("phase", "pass", "products ms", "other ms", "share")
 
 
-def rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
+def rows(records: Sequence[BenchmarkRecord]) -> list[tuple[str, ...]]:
     """A row per case under `HEADING`; – is what was not measured."""
     return [
         (
@@ -45,7 +45,7 @@ def rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
     ]
 
 
-def target_rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
+def target_rows(records: Sequence[BenchmarkRecord]) -> list[tuple[str, ...]]:
     """A row per target under `TARGET_HEADING`."""
     found: list[tuple[str, ...]] = []
     for verdict in (judge(target, records) for target in TARGETS):

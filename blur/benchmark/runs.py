@@ -41,7 +41,7 @@ class Machine:
 
 
 @dataclasses.dataclass(frozen=True)
-class Record:
+class BenchmarkRecord:
     """What was measured in one case. Rivals that did not play have None.
 
     Attributes:
@@ -113,7 +113,7 @@ class _Timing:
     peak_bytes: int | None
 
 
-def benchmark(plan: BenchmarkPlan, report: Callable[[str], None] = lambda line: None) -> list[Record]:
+def benchmark(plan: BenchmarkPlan, report: Callable[[str], None] = lambda line: None) -> list[BenchmarkRecord]:
     """Measures every case of the plan; `report` hears a line before each."""
     size = plan.gemm_size or gemm_size()
     products = {f"gemm {precision}": product for precision, product in gemm_contestants(size).items()}
@@ -127,15 +127,15 @@ def benchmark(plan: BenchmarkPlan, report: Callable[[str], None] = lambda line: 
     return [_record(timing, machine, size) for timing in timings]
 
 
-def write_records(records: Sequence[Record], folder: Path) -> Path:
+def write_records(records: Sequence[BenchmarkRecord], folder: Path) -> Path:
     """Writes them as a list into the folder's `benchmark.json`."""
     return write_file(folder / FILE_NAME, json.dumps([dataclasses.asdict(r) for r in records], indent=1) + "\n")
 
 
-def read_records(folder: Path) -> list[Record]:
+def read_records(folder: Path) -> list[BenchmarkRecord]:
     """Reads what `write_records` wrote."""
     entries = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
-    return [Record(**entry | {"machine": Machine(**entry["machine"])}) for entry in entries]
+    return [BenchmarkRecord(**entry | {"machine": Machine(**entry["machine"])}) for entry in entries]
 
 
 def _machine(size: int, products: dict[str, list[float]]) -> Machine:
@@ -147,11 +147,11 @@ def _machine(size: int, products: dict[str, list[float]]) -> Machine:
     return Machine(device.platform, device.device_kind, usable_cores(), jax.__version__, best, median)
 
 
-def _record(timing: _Timing, machine: Machine, size: int) -> Record:
+def _record(timing: _Timing, machine: Machine, size: int) -> BenchmarkRecord:
     case, engine = timing.case, timing.times["engine"]
     median, operations = statistics.median(engine), flop(case.workload, case.mode, case.population)
     rate = gemm_gflops(size, statistics.median(timing.times["gemm default"]))
-    return Record(
+    return BenchmarkRecord(
         workload=case.workload.name,
         mode=case.mode,
         population=case.population,

@@ -15,8 +15,8 @@ from rich.console import Console
 from blur.benchmark.contestants import Case, contestants, engine, naive
 from blur.benchmark.measure import Contestant
 from blur.benchmark.plot import plot_benchmark
-from blur.benchmark.records import BenchmarkPlan, benchmark, read_records, write_records
-from blur.benchmark.report import HEADING, TARGET_HEADING, describe, rows, table, target_rows
+from blur.benchmark.runs import BenchmarkPlan, benchmark, read_records, write_records
+from blur.benchmark.tables import HEADING, TARGET_HEADING, describe, rows, table, target_rows
 from blur.benchmark.targets import TARGETS, judge
 from blur.benchmark.workloads import Workload, flop
 
@@ -32,7 +32,7 @@ def test_a_benchmark_of_a_tiny_network(monkeypatch):
             name: Contestant(lambda: None, 1.5, 2**21) for name in ("engine", "naive", "sgd")[: 4 - case.population]
         }
 
-    monkeypatch.setattr("blur.benchmark.records.contestants", stand_in)
+    monkeypatch.setattr("blur.benchmark.runs.contestants", stand_in)
     heard = []
     plan = BenchmarkPlan((TINY, dataclasses.replace(TINY, gradient_only=True)), (3,), seconds=0.01, gemm_size=32)
     records = benchmark(plan, heard.append)
