@@ -35,9 +35,9 @@ Name = Literal["small", "wide", "shallow", "deep", "boolean"]
 class Benchmark:
     """Time episodes, meta-gradients and populations, in turns with a naive version, SGD and a large matrix product.
 
-    The folder --out receives benchmark.json and benchmark.png, and in profiles.json a profile of every case that is
-    slower than it should be (of one genome, where it is a population); the tables are printed. It takes minutes, on a
-    CPU or whatever device JAX finds; leave the machine alone meanwhile.
+    The folder --out receives benchmark.json, benchmark.png and profiles.json, and the tables are printed. profiles.json
+    has a profile of every case that misses its target (a population's profile is that of one genome). The benchmark
+    takes minutes on the device that JAX finds. Run nothing else meanwhile.
 
     For instance:
       blur benchmark --out runs/benchmark
@@ -47,12 +47,12 @@ class Benchmark:
 
     Attributes:
       out: folder for the results.
-      workload: which networks; all of them by default.
-      mapping: how populations are mapped: all at once, in a loop, or as the device likes it.
-      quick: few repetitions and no large population, for a first impression.
-      dual: do not time the networks, but compare dense synapses of the wide one's input with dual ones, over steps
-        and batch sizes, in populations of 256: some twenty minutes, to storage.json.
-      profile: do not time anything, but show where the time of this network's episode goes, by phase of the step.
+      workload: the networks to time; by default all.
+      mapping: the mapping of populations: all genomes at once, in a loop, or the faster one for the device.
+      quick: few repetitions and no large population.
+      dual: compare dense and dual synapses of the wide network's input instead, over steps and batch sizes, in
+        populations of 256. This takes about twenty minutes and writes storage.json.
+      profile: show the time of this network's episode by phase of the step instead, without timing the others.
     """
 
     out: Path = Path("runs/benchmark")
@@ -97,7 +97,7 @@ class Benchmark:
 
 
 def print_benchmark(records: list[BenchmarkRecord]) -> None:
-    """The tables of all cases and of the targets, and the machine."""
+    """Prints the tables of all cases and of the targets, and the machine."""
     console = Console()
     console.print(table("medians of one run; forward: an episode, gradient: a meta-step", HEADING, rows(records)))
     console.print(table("", TARGET_HEADING, target_rows(records)))
@@ -105,7 +105,7 @@ def print_benchmark(records: list[BenchmarkRecord]) -> None:
 
 
 def print_profiles(name: Name) -> None:
-    """Where the time goes, in both modes or in the one that matters."""
+    """Prints the profiles of a workload's modes."""
     workload = WORKLOADS[name]
     modes: tuple[Mode, ...] = ("gradient",) if workload.gradient_only else ("forward", "gradient")
     for mode in modes:
@@ -113,5 +113,5 @@ def print_profiles(name: Name) -> None:
 
 
 def print_profile(name: str, found: Profile) -> None:
-    """Where the time of one case goes."""
+    """Prints the profile of one case."""
     Console().print(table(f"{name}: {found.heading}", PROFILE_HEADING, profile_rows(found)))

@@ -1,4 +1,4 @@
-"""`blur demo`: the whole way from random genomes to a table, in minutes."""
+"""`blur demo`: from random genomes to a table of results, in minutes."""
 
 import dataclasses
 from pathlib import Path
@@ -50,28 +50,28 @@ class Demo:
       blur demo --out runs/demo
 
     Attributes:
-      out: folder for the run and the results; a demo that was interrupted goes on.
-      smoke: the smallest version, to see whether everything works; its genome is worth nothing.
+      out: folder for the run and the results. The same command continues an interrupted demo.
+      smoke: the smallest demo, which only shows that everything works; its genome does not learn.
     """
 
     out: Path = Path("runs/demo")
     smoke: bool = False
 
     def run(self) -> None:
-        """Meta-trains, evaluates and says what to do next."""
+        """Meta-trains, evaluates, and prints how to use the genome."""
         cores_as_devices()
-        preset = SMOKE if self.smoke else FULL
-        rule = Bidirectional(hidden=preset.hidden)
-        setting = Setting(rule, make_task("digits"), steps=preset.steps, batch_size=preset.batch_size)
+        size = SMOKE if self.smoke else FULL
+        rule = Bidirectional(hidden=size.hidden)
+        setting = Setting(rule, make_task("digits"), steps=size.steps, batch_size=size.batch_size)
         folder = self.out / "meta-training"
-        result = meta_train(setting, preset.meta, out=folder, resume=(folder / "config.json").exists())
+        result = meta_train(setting, size.meta, out=folder, resume=(folder / "config.json").exists())
         plan = EvaluationPlan(
             tasks=("digits",),
-            hidden=preset.hidden,
-            steps=(preset.steps,),
-            batch_sizes=(preset.batch_size,),
-            episodes=preset.episodes,
-            tuning_episodes=preset.tuning_episodes,
+            hidden=size.hidden,
+            steps=(size.steps,),
+            batch_sizes=(size.batch_size,),
+            episodes=size.episodes,
+            tuning_episodes=size.tuning_episodes,
         )
         compare([Learner("blur", rule, result.genome)], (plan,), self.out / "evaluation")
         print(f"{folder / 'genome.safetensors'}  (use it: blur train, blur evaluate; look at it: blur genome show)")

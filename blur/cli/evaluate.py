@@ -8,17 +8,18 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
+from blur.cli.options import typed_options
 from blur.evaluation.evaluate import evaluate_conditions
 from blur.evaluation.plan import EvaluationPlan, Learner, read_learner
 from blur.evaluation.presets import PRESETS
-from blur.evaluation.records import Record
+from blur.evaluation.records import EvaluationRecord
 from blur.reports.files import print_results, write_results, write_tables
 from blur.support.errors import check_choice
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan(EvaluationPlan):
-    """The plan, its axes under the names that one types."""
+    """The plan, with the axes as options in the singular."""
 
     tasks: Annotated[tuple[str, ...], arg(name="task")] = EvaluationPlan.tasks
     resolutions: Annotated[tuple[int, ...], arg(name="resolution")] = EvaluationPlan.resolutions
@@ -35,15 +36,15 @@ AXES = {
     "steps": "--steps",
     "batch_sizes": "--batch-size",
 }
-"""The fields of a plan that presets decide, and how they are typed."""
+"""The fields of a plan that presets decide, and their options."""
 
 
 def preset_help() -> str:
-    """The presets, one after the other."""
+    """The help text of --preset, with a description of each."""
     described = "; ".join(f"{name}: {preset.description}" for name, preset in PRESETS.items())
     return (
-        f"a comparison with a name, instead of task, resolution, hidden, depth, steps and batch size ({described}). "
-        "One hidden layer of 64 and 10 steps of 128 unless it says otherwise; baselines of the learners' width."
+        f"a named comparison, which decides task, resolution, hidden, depth, steps and batch size ({described}). "
+        "Defaults: one hidden layer of 64, 10 steps of 128; baselines have the learners' width."
     )
 
 
@@ -52,8 +53,8 @@ class Evaluate:
     """Compare genomes with tuned baselines on the same test episodes, under every combination of the plan's axes.
 
     The folder --out receives report.html, summary.md, results.json, results.csv and pictures; the tables are printed.
-    An evaluation that was interrupted leaves the conditions that it has finished; the same command goes on from there:
-    scores are kept in the folder's scores/, and used again for the same genome, settings, data and versions.
+    An interrupted evaluation leaves the results of its finished conditions, and the same command continues it. The
+    folder's scores/ caches all scores; they are used again for the same genome, settings, data and versions.
 
     For instance:
       blur evaluate runs/digits/genome.safetensors --task digits --steps 10 50 --out runs/digits/evaluation
@@ -64,7 +65,7 @@ class Evaluate:
       genomes: genome files, or names of those that ship with blur.
       out: folder for the results.
       words: the command line, after the command's name.
-      plan: what is compared where.
+      plan: the conditions and the baselines.
     """
 
     genomes: Annotated[Positional[tuple[str, ...]], arg(metavar="GENOME …")]
@@ -81,10 +82,10 @@ class Evaluate:
         compare([read_learner(path) for path in self.genomes], plans, self.out)
 
     def plans(self) -> tuple[EvaluationPlan, ...]:
-        """The plan, or those of the preset with the options that were given.
+        """The plan; with --preset, the preset's plans with the given options.
 
         Raises:
-          ValueError: there is no such preset, or what it decides was given too.
+          ValueError: there is no such preset, or an option was given that the preset decides.
         """
         if self.preset is None:
             return (self.plan,)
@@ -96,18 +97,17 @@ class Evaluate:
         return tuple(dataclasses.replace(plan, **chosen) for plan in PRESETS[self.preset].plans)
 
     def given(self, name: str) -> bool:
-        """Whether an option of the plan was given, be its value the default or not."""
-        typed = {word.split("=")[0].replace("_", "-") for word in self.words}
+        """Whether an option of the plan was given, even with its default value."""
         option = AXES.get(name, f"--{name.replace('_', '-')}")
-        return option in typed or getattr(self.plan, name) != getattr(Plan(), name)
+        return option in typed_options(self.words) or getattr(self.plan, name) != getattr(Plan(), name)
 
 
 def compare(learners: Sequence[Learner], plans: Sequence[EvaluationPlan], out: Path) -> None:
-    """Evaluates learners, writes the results and prints the tables; what is finished also when it is interrupted."""
-    records: list[Record] = []
+    """Evaluates learners, writes the results and prints the tables. An interruption keeps the finished conditions."""
+    records: list[EvaluationRecord] = []
     scores = out / "scores"
-    if kept := len(list(scores.glob("*"))):
-        print(f"{scores} has {kept} scores of before; those that fit are used again")
+    if cached := len(list(scores.glob("*"))):
+        print(f"{scores} has {cached} cached scores; matching ones are used again")
     try:
         with contextlib.closing(evaluate_conditions(learners, plans, folder=scores)) as groups:
             for group in groups:

@@ -38,7 +38,7 @@ class Show:
     file: Annotated[Positional[str], arg(metavar="FILE")]
 
     def run(self) -> None:
-        """Prints."""
+        """Prints the genome."""
         genome = load_genome(self.file)
         print(f"file: {find_genome(self.file)}")
         print(f"parameters: {parameter_count(genome.genome)}")
@@ -51,7 +51,7 @@ class Show:
 
 @dataclasses.dataclass(frozen=True)
 class Validate:
-    """Check genome files: exit 0 if all can be used, else one line about the first that cannot.
+    """Check genome files: exit 0 if all are valid; otherwise print one line about the first invalid file.
 
     Attributes:
       files: genome files, or names of those that ship with blur.
@@ -60,7 +60,7 @@ class Validate:
     files: Annotated[Positional[tuple[str, ...]], arg(metavar="FILE …")]
 
     def run(self) -> None:
-        """Checks."""
+        """Checks every file."""
         if not self.files:
             raise ValueError("no file was given; expected at least one genome file")
         for file in self.files:
@@ -79,10 +79,10 @@ class Convert:
     Attributes:
       source: a genome file, the name of one that ships with blur, or an .npz file of the original's arrays.
       target: the file to write.
-      hidden: from .npz only: widths of the hidden layers, which the original's dictionary does not say.
-      species: from .npz only: which species' genome.
-      backprop: from .npz only: the network is the original's backpropagation network, not its default one; genomes of
-        other networks are imported in Python, by blur.rules.original.
+      hidden: from .npz only: widths of the hidden layers, which the dictionary does not record.
+      species: from .npz only: the species whose genome is read.
+      backprop: from .npz only: the network is the original's backpropagation network instead of its default network.
+        blur.rules.original imports genomes of other networks in Python.
     """
 
     source: Annotated[Positional[str], arg(metavar="SOURCE")]
@@ -92,7 +92,7 @@ class Convert:
     backprop: bool = False
 
     def run(self) -> None:
-        """Converts and names the file."""
+        """Converts and prints the name of the new file."""
         if Path(self.source).suffix == ".npz" and self.target.suffix == SUFFIX:
             self._import()
         elif self.target.suffix == ".json":

@@ -1,4 +1,4 @@
-"""`blur genomes`, `blur rules` and `blur tasks`: what there is."""
+"""`blur genomes`, `blur rules` and `blur tasks`: lists."""
 
 import dataclasses
 import inspect
@@ -16,7 +16,7 @@ class Genomes:
     def run(self) -> None:
         """Prints name, rule, size and description of each."""
         if not list_genomes():
-            print("none yet; blur meta-train makes one")
+            print("no genome ships with blur; blur meta-train makes one")
         for name in list_genomes():
             file = load_genome(name)
             size = parameter_count(file.genome)
@@ -36,7 +36,7 @@ class Rules:
 
 @dataclasses.dataclass(frozen=True)
 class Tasks:
-    """List the tasks that have a name of their own."""
+    """List the tasks that have a name."""
 
     def run(self) -> None:
         """Prints the name and the description of each."""

@@ -1,7 +1,7 @@
 """The command line: finds the command, runs it, and turns every error into one line.
 
-Each command is a dataclass in `blur.cli` whose fields are its options (many of them the API's own dataclasses) and
-whose `run` does the work. Only the module of the command that was asked for is imported: `blur --help` stays quick.
+A command is a dataclass in `blur.cli`: its fields are the options (many are dataclasses of the API), and its method
+`run` does the work. Only the module of the typed command is imported, so `blur --help` is quick.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from blur import __version__
+from blur.cli.options import translate
 
 
 class Command(NamedTuple):
@@ -50,28 +51,28 @@ EXAMPLES = """\
   blur predict model.safetensors --data new.npz"""
 
 COMPUTING = {"demo", "meta-train", "evaluate", "train", "benchmark"}
-"""Commands that take long."""
+"""Commands that compute for a long time."""
 
 TUNABLES, AGAIN = "GLIBC_TUNABLES", "blur_again"
-"""The variable, and an option of the interpreter that says that it was set, whatever became of the environment."""
+"""The variable of the environment, and the option of the interpreter that marks a second start."""
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 EXPECTED_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, ImportError)
-"""What the library raises for its users' mistakes; anything else is a mistake of the library's own."""
+"""Errors that the library raises for users' mistakes. Other errors are mistakes of the library."""
 
 
 def start() -> int:
-    """The program `blur`: `main`, with large pages of memory where Linux and its C library have them.
+    """The program `blur`: `main` with large pages of memory, on Linux.
 
-    They make gradients of wide networks faster, but have to be asked for before a process starts: so it starts itself
-    once more. Whoever sets GLIBC_TUNABLES keeps what is in it.
+    Large pages make gradients of wide networks faster. A process must ask for them before it starts, so the program
+    starts itself a second time. A GLIBC_TUNABLES that is set already stays as it is.
     """
     command = next((word for word in sys.argv[1:] if word != "--debug"), "")
     if sys.platform == "linux" and command in COMPUTING and TUNABLES not in os.environ and AGAIN not in sys._xoptions:
         environment = os.environ | {TUNABLES: "glibc.malloc.hugetlb=1"}
-        with contextlib.suppress(OSError):  # then without
+        with contextlib.suppress(OSError):  # then without large pages
             os.execve(sys.executable, [sys.executable, "-X", AGAIN, *sys.orig_argv[1:]], environment)
     return main()
 
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader closed the pipe
         return 0
     except Exception as error:
         if debug:
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def overview() -> str:
-    """What `blur --help` prints."""
+    """The text of `blur --help`."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name.ljust(width)}  {entry.summary}" for name, entry in COMMANDS.items()]
     return "\n".join(
@@ -131,17 +132,17 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if words[0] not in COMMANDS:
         raise ValueError(f"unknown command {words[0]!r}; commands are {', '.join(COMMANDS)}; see blur --help")
-    command = _parse(words[0], words[1:])
+    command = _parse(words[0], translate(words[1:]))
     if command is not None:
         command()
     return 0
 
 
 def _parse(name: str, words: list[str]) -> Callable[[], None] | None:
-    """The command's `run` with its options read, or None where help was asked for and printed.
+    """The command's method `run`, with all options read; None after `--help`, which is printed.
 
     Raises:
-      ValueError: options that do not fit, as one line.
+      ValueError: the options do not fit; the message is one line.
     """
     import tyro
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
+from blur.cli.options import typed_options
 from blur.core.rule import Genome, UpdateRule
 from blur.files.config import from_config, to_config
 from blur.files.genomes import load_genome
@@ -27,15 +28,15 @@ from blur.tasks import make_task
 @renamed_fields(unroll="steps")
 @dataclasses.dataclass(frozen=True)
 class MetaTrain:
-    """Meta-train update rules on a task and keep the best genome. Ctrl-C saves first; --resume goes on.
+    """Meta-train update rules on a task and keep the best genome. Ctrl-C saves the run; --resume continues it.
 
-    What learns is a Bidirectional rule, of the options below; any other rule (see blur rules) is meta-trained through
-    --init GENOME, a file that blur.save_genome(path, rule, rule.init_genome(key)) makes in Python.
+    The options below describe a Bidirectional rule. Any other rule (see blur rules) is meta-trained with --init GENOME,
+    where blur.save_genome(path, rule, rule.init_genome(key)) makes the file GENOME in Python.
 
     The folder --out receives config.json, metrics.jsonl, checkpoints, genome.safetensors (the best genome so far) and
-    learning_curve.png. Several values of --steps, --batch-size or --depth make a mixture: each meta-step draws one of
-    their combinations, and one genome has to do well on all of them. Progress
-    shows on a terminal only; elsewhere nothing is printed but the result.
+    learning_curve.png. Several values of --steps, --batch-size or --depth make a mixture: each meta-step draws one
+    combination, and one genome must do well on all of them. A terminal shows progress; elsewhere only the result is
+    printed.
 
     For instance:
       blur meta-train digits --out runs/digits
@@ -49,15 +50,16 @@ class MetaTrain:
       out: the run's folder.
       steps: inner steps per episode.
       batch_size: examples per inner step, and in the query.
-      depth: numbers of hidden layers, all as wide as --hidden says; by default --hidden lists the layers' widths.
-      resolution: side length that images are resized to; by default their own.
+      depth: numbers of hidden layers, all of the one width in --hidden; by default --hidden lists the layers' widths.
+      resolution: side length that images are resized to; by default the task's own.
       data_dir: folder with raw or prepared data sets.
-      init: genome file that all candidates start from; its rule is used, with other hidden layers if --hidden is given.
-      resume: continue the run in --out with the options it was started with.
+      init: genome file that all candidates start from. The run uses the file's rule; --hidden may replace its hidden
+        layers.
+      resume: continue the run in --out with its own options.
       words: the command line, after the command's name.
-      rule: what learns: a network of multi-state neurons (sizes, activations, how a random genome is drawn).
-      meta: the outer loop, which makes genomes better.
-      machines: where the run is computed: on the devices of one host, or of many hosts that start the same command.
+      rule: the network of multi-state neurons: sizes, activations, the distribution of random genomes.
+      meta: the outer loop, which improves genomes over whole lives of learning.
+      machines: the devices of one host, or of many hosts that start the same command.
     """
 
     task: Annotated[Positional[str], arg(metavar="TASK")]
@@ -75,7 +77,7 @@ class MetaTrain:
     machines: OmitArgPrefixes[Machines] = dataclasses.field(default_factory=Machines)
 
     def run(self) -> None:
-        """Meta-trains and says what came out."""
+        """Meta-trains and prints the result."""
         self.machines.join()
         out = Path(self.out)
         command = started_with(self) if self.resume else self
@@ -102,12 +104,12 @@ class MetaTrain:
 
     @property
     def line(self) -> str | None:
-        """The command line as it was typed; None if there was none."""
+        """The command line; None without one."""
         return shlex.join(["blur", "meta-train", *self.words]) if self.words else None
 
     def given(self, name: str) -> bool:
-        """Whether an option was given, be its value the default or not."""
-        options = [word.split("=")[0].replace("_", "-") for word in self.words]
+        """Whether an option was given, even with its default value."""
+        options = typed_options(self.words)
         option = name.replace("_", "-")
         default = _options(MetaTrain("", self.out))[name]
         return f"--{option}" in options or f"--no-{option}" in options or _options(self)[name] != default
@@ -120,10 +122,10 @@ class MetaTrain:
         return [Setting(rule, task, steps=steps, batch_size=size) for rule, steps, size in combinations], genome
 
     def _initial(self, path: str) -> tuple[UpdateRule, Genome]:
-        """Rule and genome of a file, with the hidden layers asked for.
+        """Rule and genome of a file, with the hidden layers of --hidden.
 
         Raises:
-          ValueError: other options of the rule were given too.
+          ValueError: another option of the rule was given.
         """
         if any(self.given(field.name) for field in dataclasses.fields(self.rule) if field.name != "hidden"):
             raise ValueError(f"--init takes the rule from {path}; of the rule's options only --hidden goes with it")
@@ -146,17 +148,17 @@ COMMAND_FILE = "command.json"
 KNOWN = {**RULES, "MetaTrain": MetaTrain, "MetaTraining": MetaTraining, "Machines": Machines}
 
 FREE = ("out", "resume", "data_dir", "words")
-"""Options that may be others when a run is resumed; which data are used is checked by their content."""
+"""Options that may change when a run is resumed. The data may move: their content is compared, not their folder."""
 
 
 def started_with(resumed: MetaTrain) -> MetaTrain:
-    """The options of the run in a folder, which `resumed` may repeat but not change.
+    """The options of the run in the folder. `resumed` may repeat them, but not change them.
 
     Raises:
-      ValueError: an option was given that is not as it was.
+      ValueError: an option was given with another value.
     """
     file = Path(resumed.out) / COMMAND_FILE
-    if not file.exists():  # there is no run, or not one of this command: `meta_train` says so, or compares
+    if not file.exists():  # no run, or a run that Python started: `meta_train` refuses the first, compares the second
         return resumed
     started = from_config(json.loads(file.read_text(encoding="utf-8")), KNOWN, str(file))
     there = {**_options(started), **run_size(started.meta)._asdict()}
@@ -172,11 +174,11 @@ def started_with(resumed: MetaTrain) -> MetaTrain:
 
 
 def in_words(value: Any) -> str:
-    """An option's value as it is typed."""
+    """An option's value, as a user types it."""
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _options(command: MetaTrain) -> dict[str, Any]:
-    """All options by name, those of the rule and of the outer loop among them."""
+    """All options by name, with the options of the rule and of the outer loop."""
     fields = {name: value for name, value in vars(command).items() if name not in ("rule", "meta", "machines")}
     return {**fields, **dataclasses.asdict(command.rule), **dataclasses.asdict(command.meta)}

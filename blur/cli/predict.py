@@ -25,8 +25,8 @@ class Predict:
 
     Attributes:
       model: a model file.
-      data: .npz file with inputs, of many examples or of one; where it has labels too, the fit goes to stderr.
-      out: .npz file for the array `predictions`; by default they are printed.
+      data: .npz file with the inputs of one or more examples. If the file has labels too, the fit is printed on stderr.
+      out: .npz file for the array `predictions`; by default the predictions are printed.
     """
 
     model: Annotated[Positional[Path], arg(metavar="MODEL")]
@@ -34,7 +34,7 @@ class Predict:
     out: Path | None = None
 
     def run(self) -> None:
-        """Predicts and prints."""
+        """Predicts; writes or prints the predictions."""
         inputs, labels = read_examples(self.data)
         predictions = predict(load_model(self.model), inputs)
         if self.out is None:

@@ -1,4 +1,4 @@
-"""`blur train`: train a network on one's own data with a genome."""
+"""`blur train`: train a network on a user's data with a genome."""
 
 import dataclasses
 from pathlib import Path
@@ -16,8 +16,8 @@ from blur.models.fit import describe_fit, predict, train
 class Train:
     """Train a network on your data with a genome.
 
-    The .npz file holds inputs (or images, x): [examples, features] or images; and targets (or labels, y): integers or
-    text for classes, floating-point numbers for regression.
+    The .npz file holds inputs (or images, x) of shape [examples, features] or [examples, height, width, …], and targets
+    (or labels, y): integers or text for classes, floating-point numbers for regression.
 
     For instance:
       blur train runs/digits/genome.safetensors --data mine.npz --out model.safetensors
@@ -26,11 +26,11 @@ class Train:
       genome: a genome file, or the name of one that ships with blur.
       data: .npz file with inputs and labels.
       out: the model file to write.
-      steps: inner steps; by default as many as in the genome's meta-training (50, if its card does not say). Most
-        genomes get worse when they run much longer.
-      batch_size: examples per inner step; by default 128, or all where there are fewer.
+      steps: inner steps; by default the number of the genome's meta-training, or 50 if its card has none. Most genomes
+        get worse with many more steps.
+      batch_size: examples per inner step; by default 128, or all examples if there are fewer.
       hidden: widths of the hidden layers; by default the genome's own.
-      seed: decides the initial network and the order of the examples.
+      seed: seed of the initial network and of the order of the examples.
     """
 
     genome: Annotated[Positional[str], arg(metavar="GENOME")]
@@ -42,7 +42,7 @@ class Train:
     seed: int = 0
 
     def run(self) -> None:
-        """Trains, saves and says how well the training data are fitted."""
+        """Trains, saves the model and prints the fit on the training data."""
         file = load_genome(self.genome)
         rule = file.rule if self.hidden is None else file.rule.with_hidden(self.hidden)
         inputs, labels = read_labelled_examples(self.data)

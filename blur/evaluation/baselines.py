@@ -1,4 +1,4 @@
-"""Fair baselines: optimisers of a network of the learner's size, tuned for each condition as carefully as one can."""
+"""Fair baselines: optimisers of networks of the learner's size, tuned for each condition."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from blur.evaluation.tuning import STEP, Grid, Metric, Point, Trial, Tuned, roun
 from blur.rules.optax_mlp import OptaxMLP
 
 SCALES = (0.0, 0.1, 1.0)
-"""Initial output scales. Small ones keep a fresh network's outputs from drowning its targets."""
+"""Initial output scales. With a small scale, the outputs of a fresh network are small beside its targets."""
 
 BIAS_SCALES = (0.0, 1.0)
-"""Deviations of initial hidden biases, in regression: few inputs need kinks at different places."""
+"""Standard deviations of initial hidden biases, in regression: with few inputs they spread the kinks."""
 
 MOMENTA = (0.0, 0.5, 0.8, 0.9, 0.95)
 DECAYS = (0.0, 1.0)
-"""A constant rate, and linear decay to zero at the end of the life."""
+"""0: a constant rate. 1: a rate that falls linearly to zero at the end of the life."""
 
 
 class Variant(NamedTuple):
@@ -39,13 +39,13 @@ class Variant(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The optimiser's, with `+bn` and `wide` where they apply."""
+        """The optimiser's name, with `+bn` and `wide` if they apply."""
         return self.optimizer + "+bn" * self.batch_norm + " wide" * self.wide
 
 
 @dataclasses.dataclass(frozen=True)
 class Baseline:
-    """A named rule and the grid its genome is tuned on."""
+    """A rule with a name, and the grid on which its genome is tuned."""
 
     name: str
     rule: OptaxMLP
@@ -66,10 +66,10 @@ def make_baselines(
     synapses: int | None,
     statistics: StatisticsRule = "support",
 ) -> list[Baseline]:
-    """The plan's baselines under one condition; those that are `wide` have about so many parameters in synapses.
+    """The plan's baselines under one condition.
 
-    Where nothing can be widened, since the number is unknown or there is no hidden layer, a plan that asks for both
-    sizes is content with the other.
+    A wide baseline has about `synapses` parameters. It needs that number and a hidden layer. Without them, a plan with
+    both baseline sizes gets the baselines of the learners' width alone.
     """
     widens = synapses is not None and bool(condition.hidden)
     baselines = []
@@ -90,9 +90,9 @@ def make_baselines(
 
 
 def initial_grid(optimizer: str, kind: Kind) -> Grid:
-    """Rates in half decades × scale × decay (× momentum) (in regression × bias scale).
+    """Learning rates × output scales × decays (× momenta) (× bias scales, in regression).
 
-    Rates are 0.01–10 for SGD and momentum and 3e-4–0.3 for the rest.
+    Rates are half decades apart: 0.01 to 10 for SGD and momentum, 3e-4 to 0.3 for other optimisers.
     """
     top = {"sgd": 1.0, "momentum": 1.0}.get(optimizer, -0.5)
     rates = tuple(rounded(10**top * STEP**-power) for power in reversed(range(7)))
@@ -102,9 +102,9 @@ def initial_grid(optimizer: str, kind: Kind) -> Grid:
 
 
 def with_synapses(rule: OptaxMLP, spec: Spec | Batch, synapses: int | None) -> OptaxMLP:
-    """The rule with all hidden layers widened to about so many parameters: the narrowest network that has them.
+    """The rule with the narrowest hidden layers, all of one width, that give at least `synapses` parameters.
 
-    A network that has them already stays as it is.
+    A network that has so many parameters already stays as it is.
 
     Raises:
       ValueError: the number is unknown, or the rule has no hidden layer.
@@ -126,7 +126,7 @@ def with_synapses(rule: OptaxMLP, spec: Spec | Batch, synapses: int | None) -> O
 
 
 def genome_of(point: Point, rule: OptaxMLP) -> Genome:
-    """The rule's customary genome with the values of a grid point."""
+    """The rule's default genome with the values of a grid point."""
     return rule.init_genome(jax.random.key(0)) | {name: jnp.asarray(value) for name, value in point.items()}
 
 

@@ -1,4 +1,4 @@
-"""Scores that are kept in a folder, so that an evaluation that was interrupted goes on where it was."""
+"""The cache of an evaluation: results in a folder. An interrupted evaluation continues from them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from blur.files.config import config_hash
 from blur.files.tensors import GenomeFileError, read_tensor_file, write_tensor_file
 
 Result = tuple[Scored, Tuned | None]
-"""Of a learner, or of a baseline with its tuning."""
-
+"""The scores of a learner, or of a baseline with its tuning."""
 
 KIND = "scores"
 
 
-def keep_scores(folder: Path, key: Mapping[str, Any], compute: Callable[[], Result]) -> Result:
-    """What the folder holds under this key; if nothing, or nothing that can be read, computes and adds it.
+def cached_result(folder: Path, key: Mapping[str, Any], compute: Callable[[], Result]) -> Result:
+    """Reads the result with this key from the folder. If there is no readable one, computes the result and adds it.
 
     Args:
+      folder: the cache.
       key: everything that decides the scores, as JSON values.
+      compute: plays the episodes.
     """
     path = score_file(folder, key)
     try:
@@ -48,12 +49,12 @@ def keep_scores(folder: Path, key: Mapping[str, Any], compute: Callable[[], Resu
 
 
 def score_file(folder: Path, key: Mapping[str, Any]) -> Path:
-    """Where the scores with this key are."""
+    """The file of the result with this key."""
     return folder / f"{config_hash(_plain(key))}.safetensors"
 
 
 def _plain(key: Mapping[str, Any]) -> Any:
-    """As JSON reads it back."""
+    """The key as JSON reads it back: tuples are lists."""
     return json.loads(json.dumps(key))
 
 

@@ -1,4 +1,4 @@
-"""What an inner step costs: synapse parameters, floating-point operations, seconds."""
+"""Costs of an inner step: synapse parameters, floating-point operations, seconds."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ REPETITIONS = 15
 
 
 class StepCost(NamedTuple):
-    """Of one inner step: floating-point operations by the compiler's count (None if it gives none), and seconds."""
+    """Floating-point operations of one inner step by the compiler's count (None without a count), and seconds."""
 
     flop: float | None
     seconds: float
 
 
 def count_parameters(rule: UpdateRule, genome: Genome, spec: Spec | Batch) -> int | None:
-    """How many numbers the state field `synapses` holds, in all states and directions; None without that field."""
+    """Counts the numbers in the state's field `synapses`, over all states and directions; None without that field."""
     state = jax.eval_shape(lambda genome, key: rule.init_state(genome, key, spec), genome, jax.random.key(0))
     if (synapses := getattr(state, "synapses", None)) is None:
         return None
@@ -34,9 +34,9 @@ def count_parameters(rule: UpdateRule, genome: Genome, spec: Spec | Batch) -> in
 
 
 def step_cost(rule: UpdateRule, genome: Genome, episode: Episode) -> StepCost:
-    """Compiles one inner step and runs it from a state of zeros: the median of 15 repetitions, after a warm-up.
+    """Compiles one inner step, runs it from a state of zeros, and takes the median of 15 repetitions after a warm-up.
 
-    A dispatch of the compiled step is included, some tens of microseconds, which a scan over steps does not pay.
+    The time includes one dispatch of the compiled step, some tens of microseconds. A scan over steps has no dispatches.
     """
     spec = episode_spec(episode)
     shapes = jax.eval_shape(lambda genome, key: rule.init_state(genome, key, spec), genome, jax.random.key(0))

@@ -22,7 +22,7 @@ BLOCK = 4
 
 
 class Curves(NamedTuple):
-    """Scores on the query after each inner step. `accuracy` of a regression means nothing."""
+    """Scores on the query after each inner step. The accuracy of a regression has no meaning."""
 
     accuracy: Float[np.ndarray, "episodes steps"]
     loss: Float[np.ndarray, "episodes steps"]
@@ -39,14 +39,14 @@ Play = Callable[[Genome, Block], Float[Array, "block steps scores"]]
 
 
 def task_loss(kind: Kind) -> Loss:
-    """What is reported beside the accuracy: cross-entropy, or for a regression the squared error."""
+    """The loss that is reported: cross-entropy for a classification, squared error for a regression."""
     return cross_entropy if kind == "classification" else squared_error
 
 
 def make_play(rule: UpdateRule, kind: Kind) -> Play:
-    """Compiles `(genome, block) -> (accuracy, loss)` after each inner step: one program for tuning and for testing.
+    """Compiles `(genome, block) -> (accuracy, loss)` after each inner step. Tuning and testing share this program.
 
-    Episodes run one after the other on CPUs, where small batched products are slow, and at once elsewhere.
+    CPUs play one episode after the other, because small batched products are slow there. Accelerators play all at once.
     """
     loss = task_loss(kind)
 
@@ -65,7 +65,7 @@ def make_play(rule: UpdateRule, kind: Kind) -> Play:
 
 
 def make_sampler(task: Task, seed: int, *, steps: int, batch_size: int, split: Split) -> Callable[[int], Block]:
-    """Compiles `index -> block`. The same seed and split give the same blocks, whoever learns from them."""
+    """Compiles `index -> block`. The same seed and split give the same blocks to every learner."""
 
     def sample(task: Task, keys: Key[Array, "block"]) -> Episode:
         return jax.vmap(lambda key: task.sample(key, steps=steps, batch_size=batch_size, split=split))(keys)

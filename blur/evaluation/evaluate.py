@@ -14,13 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from blur.core.genome import tree_digest
 from blur.core.rule import StatisticsRule
-from blur.evaluation.arena import MakeTask, _Arena, _kept, _task_loader
+from blur.evaluation.arena import Arena, MakeTask, task_loader
 from blur.evaluation.baselines import Baseline, genome_of, make_baselines, tune_baseline, variants
 from blur.evaluation.cache import Result
 from blur.evaluation.cost import count_parameters, step_cost
 from blur.evaluation.curves import Play, make_play, play_all
 from blur.evaluation.plan import Condition, EvaluationPlan, Learner
-from blur.evaluation.records import Record, Scored, make_record
+from blur.evaluation.records import EvaluationRecord, Scored, make_record
 from blur.evaluation.tuning import Tuned, cost
 from blur.tasks import make_task
 
@@ -31,16 +31,16 @@ def evaluate(
     *,
     make_task: MakeTask = make_task,
     show_progress: bool = True,
-) -> list[Record]:
-    """Scores learners and baselines under every condition of the plan.
+) -> list[EvaluationRecord]:
+    """Scores learners and tuned baselines under every condition of the plan.
 
-    Under each condition, baselines are tuned on validation episodes, and the best of them is chosen there. Then all
-    play the same test episodes with the same keys; the paired difference of each to the best baseline follows.
+    Under each condition, validation episodes tune the baselines and choose the best one. Then learners and baselines
+    play the same test episodes with the same keys. Each record has the paired difference to the best baseline.
 
     Args:
       learners: rules with their genomes; a rule is rebuilt with the condition's hidden layers.
       plan: what to compare, where, on how many episodes.
-      make_task: makes a task from `(name, resolution=…, data_dir=…)`; images are loaded once for all resolutions.
+      make_task: makes a task from `(name, resolution=…, data_dir=…)`. Images are loaded once for all resolutions.
       show_progress: a bar on stderr, if that is a terminal.
 
     Raises:
@@ -69,33 +69,33 @@ def evaluate_conditions(
     folder: Path | None = None,
     make_task: MakeTask = make_task,
     show_progress: bool = True,
-) -> Generator[list[Record], None, None]:
-    """Does what `evaluate` does for one plan after the other, and yields the records of each condition.
+) -> Generator[list[EvaluationRecord], None, None]:
+    """Evaluates one plan after the other, and yields the records of each condition; see `evaluate`.
 
     Args:
-      folder: where the scores of every learner and baseline are kept; those that are there already, of the same rule,
-        genome, settings, data and versions of the libraries, are not computed again. None to keep nothing.
+      folder: the cache of every learner's and baseline's scores. Scores of the same rule, genome, settings, data and
+        versions of the libraries are not computed again. None for no cache.
 
     Raises:
       ValueError: see `evaluate`.
-      TypeError: a rule whose scores should be kept is not made of parts in `blur.rules.RULES`.
+      TypeError: there is a folder, and a rule is not made of parts in `blur.rules.RULES`.
     """
     todo = [entry for plan in plans for entry in _conditions(learners, plan)]
-    tasks_in = cache(partial(_task_loader, make_task))
+    tasks_in = cache(partial(task_loader, make_task))
     players = sum(len(learners) + len(variants(plan)) for plan, _, _ in todo)
     with _progress(show_progress) as progress:
         bar = progress.add_task("evaluate", total=players)
         for plan, condition, statistics in todo:
             progress.update(bar, description=str(condition))
             task = tasks_in(plan.data_dir)(condition.task, condition.resolution)
-            arena = _Arena.make(task, condition, plan, statistics, folder)
+            arena = Arena.make(task, condition, plan, statistics, folder)
             yield _compare(learners, arena, partial(progress.advance, bar))
 
 
 def _conditions(
     learners: Sequence[Learner], plan: EvaluationPlan
 ) -> list[tuple[EvaluationPlan, Condition, StatisticsRule]]:
-    """The conditions of a plan, with what the learners decide."""
+    """The conditions of a plan. The learners' networks and statistics fill in the fields that the plan leaves open."""
     _check_networks(learners)
     _check_names(learners, plan)
     statistics = plan.statistics or _common_statistics(learners)
@@ -103,7 +103,7 @@ def _conditions(
 
 
 def _common_hidden(learners: Sequence[Learner], plan: EvaluationPlan) -> tuple[int, ...]:
-    """Widths of the hidden layers that all learners share; one of 64 where there is no learner to ask."""
+    """Widths of the hidden layers that all learners share; (64,) if no learner has hidden layers."""
     found = {learner.rule.hidden for learner in learners if learner.rule.hidden is not None}
     if len(found) > 1 and not (plan.hidden and plan.depths):
         networks = " and ".join("-".join(map(str, hidden)) or "none" for hidden in sorted(found))
@@ -112,7 +112,7 @@ def _common_hidden(learners: Sequence[Learner], plan: EvaluationPlan) -> tuple[i
 
 
 def _common_statistics(learners: Sequence[Learner]) -> StatisticsRule:
-    """What all learners predict with; `support` where none has statistics."""
+    """The batch statistics that all learners predict with; `support` if no learner has statistics."""
     found = {learner.rule.statistics for learner in learners if learner.rule.statistics is not None}
     if len(found) > 1:
         raise ValueError(
@@ -121,7 +121,7 @@ def _common_statistics(learners: Sequence[Learner]) -> StatisticsRule:
     return found.pop() if found else "support"
 
 
-def _compare(learners: Sequence[Learner], arena: _Arena, advance: Callable[[], None]) -> list[Record]:
+def _compare(learners: Sequence[Learner], arena: Arena, advance: Callable[[], None]) -> list[EvaluationRecord]:
     """The records of one condition, learners first."""
     entries = [_score_learner(learner, arena, advance) for learner in learners]
     synapses = max((entry.parameters for entry in entries if entry.parameters is not None), default=None)
@@ -144,19 +144,19 @@ def _compare(learners: Sequence[Learner], arena: _Arena, advance: Callable[[], N
     return [*(finish(entry, None) for entry in entries), *(finish(entry, tuned) for entry, tuned in baselines)]
 
 
-def _score_learner(learner: Learner, arena: _Arena, advance: Callable[[], None]) -> Scored:
+def _score_learner(learner: Learner, arena: Arena, advance: Callable[[], None]) -> Scored:
     rule = learner.rule.with_hidden(arena.condition.hidden).with_statistics(arena.statistics)
     resized = learner._replace(rule=rule)
 
     def score() -> Result:
         return _score(resized, make_play(rule, arena.task.kind), arena), None
 
-    scored, _ = _kept(score, arena, rule, {"genome": tree_digest(learner.genome)})
+    scored, _ = arena.cached(score, rule, {"genome": tree_digest(learner.genome)})
     advance()
     return dataclasses.replace(scored, name=learner.name)
 
 
-def _score_baseline(baseline: Baseline, arena: _Arena, advance: Callable[[], None]) -> tuple[Scored, Tuned]:
+def _score_baseline(baseline: Baseline, arena: Arena, advance: Callable[[], None]) -> tuple[Scored, Tuned]:
     def tune_and_score() -> Result:
         play = make_play(baseline.rule, arena.task.kind)
         tuned = tune_baseline(baseline, play, arena.validation, arena.metric, arena.plan.tuning_episodes)
@@ -164,12 +164,12 @@ def _score_baseline(baseline: Baseline, arena: _Arena, advance: Callable[[], Non
         return _score(learner, play, arena), tuned
 
     tuning = {"grid": baseline.grid, "tuning_episodes": arena.plan.tuning_episodes}
-    scored, tuned = _kept(tune_and_score, arena, baseline.rule, tuning)
+    scored, tuned = arena.cached(tune_and_score, baseline.rule, tuning)
     advance()
     return scored, cast(Tuned, tuned)
 
 
-def _score(learner: Learner, play: Play, arena: _Arena) -> Scored:
+def _score(learner: Learner, play: Play, arena: Arena) -> Scored:
     """Plays the test episodes."""
     (curves,) = play_all(play, [learner.genome], arena.test, arena.plan.episodes)
     parameters = count_parameters(learner.rule, learner.genome, arena.spec)

@@ -1,4 +1,4 @@
-"""What is compared with what, and where: the configuration of an evaluation."""
+"""The configuration of an evaluation: learners, and the conditions under which they are compared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from blur.support.renamed import renamed_fields
 
 
 class Learner(NamedTuple):
-    """A rule with a genome, under the name that tables give it.
+    """A rule with a genome, and a name for tables.
 
     Examples:
       >>> file = blur.load_genome("mnist-k4")
@@ -34,24 +34,25 @@ class EvaluationPlan:
 
     Attributes:
       tasks: names of tasks.
-      resolutions: side lengths that images are resized to; none for the task's own.
-      hidden: widths, the same for all hidden layers of a network; several widths are several networks; none for the
-        learners' own.
-      depths: numbers of hidden layers; likewise.
-      steps: inner steps; baselines are tuned for each.
+      resolutions: side lengths that images are resized to; empty for the task's own.
+      hidden: widths; all hidden layers of a network have one width, so two widths are two networks. Empty for the
+        learners' own widths.
+      depths: numbers of hidden layers; empty for the learners' own.
+      steps: inner steps; baselines are tuned for each number.
       batch_sizes: examples per inner step, and in the query.
       baselines: optimisers; each is tuned with and without batch normalisation of its hidden layers.
-      baseline_sizes: baselines of the learners' `width`, or with as many `synapses` as the largest learner,
-        or both.
-      statistics: what normalises predictions, of learners and baselines alike: statistics of the last `support` batch,
-        or of the `query` batch itself; by default what the learners' rules say.
-      episodes: test episodes, the same for all.
-      tuning_episodes: validation episodes for the tuning of baselines, the same for all.
-      seed: of all episodes and initial networks.
+      baseline_sizes: `width` for baselines as wide as the learners, `synapses` for baselines with as many parameters as
+        the largest learner, or both.
+      statistics: normalisation of predictions, for learners and baselines alike: by statistics of the last `support`
+        batch, or of the `query` batch itself. The default is the choice of the learners' rules.
+      episodes: number of test episodes, which all learners play.
+      tuning_episodes: number of validation episodes, on which all baselines are tuned.
+      seed: seed of all episodes and initial networks.
       data_dir: folder with raw or prepared data sets.
 
     Raises:
-      ValueError: an axis that is empty but may not be, a size below 1, fewer than two episodes or an unknown optimiser.
+      ValueError: `tasks`, `steps`, `batch_sizes`, `baselines` or `baseline_sizes` is empty; a size is below 1; there
+        are fewer than two episodes; or an optimiser is unknown.
 
     Examples:
       >>> plan = blur.EvaluationPlan(tasks=("digits",), steps=(10, 50))
@@ -92,7 +93,7 @@ class EvaluationPlan:
         """All combinations, tasks outermost.
 
         Args:
-          own: widths of the learners' own hidden layers, for what the plan leaves open.
+          own: widths of the learners' hidden layers. They fill in `hidden` and `depths` if the plan leaves them empty.
         """
         axes = (self.tasks, self.resolutions or (None,), self._networks(own), self.steps, self.batch_sizes)
         return list(itertools.starmap(Condition, itertools.product(*axes)))
@@ -107,7 +108,7 @@ class EvaluationPlan:
 
 
 class Condition(NamedTuple):
-    """One combination: all learners meet the same episodes under it. No `resolution` is the task's own."""
+    """One combination of a plan's axes: all learners play the same episodes. A resolution of None is the task's own."""
 
     task: str
     resolution: int | None
@@ -120,7 +121,7 @@ class Condition(NamedTuple):
 
     @property
     def network_and_data(self) -> str:
-        """Task, resolution and hidden layers in a few words; three layers of 64 and more are `3×64`."""
+        """Task, resolution and hidden layers in a few words; three or more equal layers of 64 are `3×64`, and so on."""
         size = "" if self.resolution is None else f" {self.resolution}×{self.resolution}"
         alike = len(self.hidden) > 2 and len(set(self.hidden)) == 1
         hidden = f"{len(self.hidden)}×{self.hidden[0]}" if alike else "-".join(map(str, self.hidden)) or "none"
@@ -128,7 +129,7 @@ class Condition(NamedTuple):
 
 
 def read_learner(path: str) -> Learner:
-    """A genome as a learner, named after its file, or after its run's folder where the file is just `genome`."""
+    """Reads a genome as a learner. Its name is the file's, or the folder's if the file is called `genome`."""
     file = load_genome(path)
     name = Path(path).stem
     return Learner(Path(path).resolve().parent.name if name == "genome" else name, file.rule, file.genome)

@@ -1,4 +1,4 @@
-"""Comparisons that have a name: plans that are evaluated one after the other into one table."""
+"""Named comparisons: plans that are evaluated one after the other into one table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from blur.tasks.boolean import FUNCTIONS
 
 
 class Preset(NamedTuple):
-    """What it is for, in a few words, and its plans."""
+    """A description in a few words, and the plans."""
 
     description: str
     plans: tuple[EvaluationPlan, ...]
@@ -24,7 +24,7 @@ def _plan(
     steps: tuple[int, ...] = (10,),
     batch_size: tuple[int, ...] = (128,),
 ) -> EvaluationPlan:
-    """Baselines are of the learners' width: whether one rule beats another is asked of equal networks."""
+    """A plan whose baselines have the learners' width: rules are compared on equal networks."""
     return EvaluationPlan(
         tasks=(task,),
         resolutions=resolution,
@@ -53,7 +53,7 @@ PRESETS: dict[str, Preset] = {
         tuple(_plan(name, resolution=()) for name in FUNCTIONS),
     ),
     "zoo": Preset(
-        "what one genome for everything has to win: resolutions, data, depths, horizons, batches and widths",
+        "every axis for one genome: resolutions, data, depths, numbers of steps, batches and widths",
         (
             _plan(resolution=(10, 28)),
             _plan("fashion_mnist", resolution=(28,)),
@@ -65,4 +65,4 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
 }
-"""One hidden layer of 64, 10 steps of 128 examples, unless it says otherwise."""
+"""Presets by name: one hidden layer of 64 and 10 steps of 128 examples, unless the description says otherwise."""

@@ -1,4 +1,4 @@
-"""What an evaluation found out about one learner under one condition."""
+"""The records of an evaluation: the scores of one learner under one condition."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ Verdict = Literal["better", "worse", "equal"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Record:
+class EvaluationRecord:
     """One learner under one condition, scored on test episodes after the last inner step. All values fit JSON.
 
-    Intervals cover which episodes are drawn from this test set and, with them, which initial networks. They hold for
-    this one genome: another seed of meta-training, or another test set, may differ by more.
+    Intervals cover the draw of episodes and initial networks from this test set. They hold for this one genome: another
+    seed of meta-training, or another test set, may differ by more.
 
     Attributes:
-      learner: its name; that of a baseline starts with its optimiser, with `+bn` for batch normalisation.
+      learner: its name. The name of a baseline starts with its optimiser, and has `+bn` for batch normalisation.
       kind: `learner`, or `baseline`.
-      task, resolution, hidden, steps, batch: the condition; the resolution is None where it is the task's own.
-      network: widths of this learner's own hidden layers, wider than `hidden` in baselines of equal synapse count.
-      statistics: what normalised the predictions.
-      episodes, seed: the same test episodes for all learners.
+      task, resolution, hidden, steps, batch: the condition; a resolution of None is the task's own.
+      network: widths of this learner's hidden layers; baselines with as many synapses are wider than `hidden`.
+      statistics: the batch statistics that normalised the predictions.
+      episodes, seed: number and seed of the test episodes, which all learners played.
       diverged: episodes that ended with a loss that is not finite.
-      metric: what is compared: `accuracy`, or `loss` for a regression.
+      metric: the compared score: `accuracy` for a classification, `loss` for a regression.
       accuracy_mean, accuracy_ci95: share of correct queries, and the bootstrap interval of its mean; None for a
         regression.
       loss_mean, loss_ci95: cross-entropy in nats, or squared error; None if an episode diverged.
       best_baseline: the baseline that did best on *validation* episodes.
       paired_difference_mean, paired_difference_ci95: this learner's metric minus the best baseline's on the same
         episodes.
-      verdict: `better` or `worse` than the best baseline if the interval excludes 0 (or, among losses
-        without interval, if it diverged less or more often), else `equal`.
+      verdict: `better` or `worse` than the best baseline if the interval excludes 0, else `equal`. Losses without an
+        interval are compared by the number of episodes that diverged.
       differences_ci95: the same intervals against every baseline, by its name.
-      verdicts: the verdicts that follow from them.
-      parameters: numbers held in synapses, all states and directions.
-      flop_per_step, seconds_per_step: of one inner step on this machine.
-      tuning: of a baseline, the winning hyper-parameters and the whole grid with its validation scores.
+      verdicts: the verdicts of those intervals, by the baseline's name.
+      parameters: numbers in the synapses, over all states and directions.
+      flop_per_step, seconds_per_step: costs of one inner step on this machine.
+      tuning: a baseline's winning hyper-parameters, and the whole grid with its validation scores; None for a learner.
       curve_mean, curve_ci95: the metric after each inner step.
     """
 
@@ -85,7 +85,7 @@ class Record:
 
     @property
     def condition(self) -> Condition:
-        """What the records of one comparison have in common."""
+        """The condition, which all records of one comparison share."""
         return Condition(self.task, self.resolution, self.hidden, self.steps, self.batch)
 
 
@@ -110,8 +110,8 @@ def make_record(
     metric: Metric,
     statistics: StatisticsRule,
     seed: int,
-) -> Record:
-    """Means, intervals, and paired differences to the baselines. Baselines are `tuned`, learners are not."""
+) -> EvaluationRecord:
+    """Means, intervals, and paired differences to the baselines. A record with `tuned` is of a baseline."""
     curve = getattr(scored.curves, metric)
     differences = {other.name: curve[:, -1] - getattr(other.curves, metric)[:, -1] for other in baselines}
     intervals = {name: _mean_and_ends(difference, seed) for name, difference in differences.items()}
@@ -122,7 +122,7 @@ def make_record(
     accuracy_mean, accuracy_ends = _mean_and_ends(scored.curves.accuracy[:, -1], seed)
     loss_mean, loss_ends = _mean_and_ends(scored.curves.loss[:, -1], seed)
     low, high = bootstrap_interval(curve, seed=seed)
-    return Record(
+    return EvaluationRecord(
         learner=scored.name,
         kind="learner" if tuned is None else "baseline",
         task=condition.task,
@@ -155,16 +155,16 @@ def make_record(
     )
 
 
-def by_condition(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """The records of each condition; those of one condition are neighbours."""
+def by_condition(records: Iterable[EvaluationRecord]) -> Iterator[list[EvaluationRecord]]:
+    """Groups the records by condition. Records of one condition must be neighbours."""
     for _, group in itertools.groupby(records, key=lambda record: record.condition):
         yield list(group)
 
 
-def ranked(records: Iterable[Record]) -> list[Record]:
-    """Best mean first; learners without a mean, having diverged, last."""
+def ranked(records: Iterable[EvaluationRecord]) -> list[EvaluationRecord]:
+    """Sorts by mean, best first. Learners that diverged have no mean and come last."""
 
-    def rank(record: Record) -> tuple[bool, float]:
+    def rank(record: EvaluationRecord) -> tuple[bool, float]:
         mean = record.accuracy_mean if record.metric == "accuracy" else record.loss_mean
         return mean is None, (mean or 0.0) * (-1 if record.metric == "accuracy" else 1)
 
@@ -172,12 +172,14 @@ def ranked(records: Iterable[Record]) -> list[Record]:
 
 
 def verdict(ends: Ends, metric: Metric, diverged: tuple[int, int] = (0, 0)) -> Verdict:
-    """More accuracy is better, less loss is. Where a difference of losses has no interval, fewer `diverged` are better.
+    """Compares a learner with another one: higher accuracy is better, lower loss is better.
+
+    A difference of losses without an interval is decided by the number of episodes that diverged.
 
     Args:
       ends: the interval of the paired difference.
-      metric: of what.
-      diverged: episodes that diverged, of the learner and of the other.
+      metric: the score of the difference.
+      diverged: numbers of episodes that diverged: the learner's, and the other one's.
     """
     low, high = ends
     if low is None or high is None:

@@ -1,4 +1,4 @@
-"""Intervals for means over episodes: they cover which episodes are drawn from a test set, not which test set it is."""
+"""Intervals for means over episodes. They cover the draw of episodes from a test set, not the choice of that set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEVEL = 0.95
 
 
 class Interval(NamedTuple):
-    """Both ends of a confidence interval, arrays for intervals at many points."""
+    """Both ends of a confidence interval; arrays for intervals at many points."""
 
     low: Float[np.ndarray, "*points"]
     high: Float[np.ndarray, "*points"]
@@ -21,8 +21,8 @@ class Interval(NamedTuple):
 def bootstrap_interval(values: Float[np.ndarray, "episodes *points"], *, seed: int = 0) -> Interval:
     """The 95 % percentile bootstrap interval of the mean over episodes (Efron & Tibshirani 1993, §13.3).
 
-    10,000 resamples, the same for all points and, under one seed, for all learners. A point with a value that is not
-    finite has an interval of NaNs. For a *paired* difference, pass the differences of two learners episode by episode.
+    There are 10,000 resamples. All points share them, and so do all calls with one seed. A point with a value that is
+    not finite has an interval of NaNs. For a *paired* difference, pass the differences of two learners by episode.
 
     Raises:
       ValueError: fewer than two episodes.

@@ -22,13 +22,13 @@ STEP = math.sqrt(10)
 
 MAX_EXTENSIONS = 6
 FINALISTS = 0.125
-"""Share of the points that is measured on all episodes, after a screening of all points on one block."""
+"""The share of the points that is measured on all episodes. One block of episodes screens all points before."""
 
 FEWEST_FINALISTS = 8
 
 
 def rounded(value: float) -> float:
-    """Four significant digits: what is reported is what was tried."""
+    """Four significant digits, so that the reported value is exactly the value that was tried."""
     return float(f"{value:.4g}")
 
 
@@ -40,7 +40,7 @@ BEYOND: dict[str, dict[str, Callable[[float, int], float]]] = {
     "output_scale": {"high": lambda scale, steps: rounded(scale * STEP**steps)},
     "momentum": {"high": lambda momentum, steps: rounded(1 - (1 - momentum) * STEP**-steps)},
 }
-"""The value so many steps beyond an end of an axis. An axis not named here ends naturally, as momentum does at 0."""
+"""The value `steps` steps beyond an open end of an axis. Other ends are closed, such as momentum 0."""
 
 
 class Trial(NamedTuple):
@@ -62,9 +62,9 @@ class Tuned:
 
     Attributes:
       best: the winner among the trials on all episodes.
-      trials: every point that was tried, once, with the most episodes it was measured on.
-      extensions: how many times the grid had to be widened.
-      at_edge: the axes at whose open end the winner still is; empty unless `MAX_EXTENSIONS` was reached.
+      trials: every point that was tried, once, from the measurement with the most episodes.
+      extensions: how often the grid was widened.
+      at_edge: the axes with the winner at an open end; empty unless the grid was widened `MAX_EXTENSIONS` times.
     """
 
     best: Trial
@@ -116,8 +116,8 @@ class Tuned:
 def tune(measure: Measure, grid: Grid, metric: Metric, episodes: int) -> Tuned:
     """Searches a grid by successive halving with common random numbers (Jamieson & Talwalkar 2016).
 
-    All points are screened on one block of episodes and the best eighth is measured on all. While the winner is at an
-    open end of the grid, the grid grows there by two values. At last the learning rate is refined: the winner's
+    One block of episodes screens all points; the best eighth is measured on all episodes. While the winner is at an
+    open end of the grid, the grid grows there by two values. Finally the learning rate is refined: the winner's
     neighbours at half a grid step (a factor 10^¼) are measured too.
     """
     screened: dict[tuple[float, ...], Trial] = {}
@@ -137,7 +137,7 @@ def tune(measure: Measure, grid: Grid, metric: Metric, episodes: int) -> Tuned:
 
 
 def cost(trial: Trial, metric: Metric) -> tuple[float, ...]:
-    """What the best trial has least of; equal accuracies are told apart by the loss."""
+    """The cost, which the best trial minimises: −accuracy, then loss; or loss alone."""
     loss = trial.loss if math.isfinite(trial.loss) else math.inf
     return (-trial.accuracy, loss) if metric == "accuracy" else (loss,)
 
@@ -148,7 +148,7 @@ def grid_points(grid: Grid) -> list[Point]:
 
 
 def open_edges(grid: Grid, point: Point) -> dict[str, str]:
-    """The axes at whose open end (`low` or `high`) a point is."""
+    """The axes on which a point is at an open end, with that end: `low` or `high`."""
     ends = {
         name: "low" if point[name] <= values[0] else "high"
         for name, values in grid.items()
@@ -158,7 +158,7 @@ def open_edges(grid: Grid, point: Point) -> dict[str, str]:
 
 
 def widened(grid: Grid, point: Point) -> Grid:
-    """The grid with two more values beyond each open end that the point is at."""
+    """The grid with two more values beyond each open end at which the point is."""
     wider = dict(grid)
     for name, end in open_edges(grid, point).items():
         values, beyond = grid[name], BEYOND[name][end]
@@ -170,7 +170,7 @@ def widened(grid: Grid, point: Point) -> Grid:
 
 
 def finite_or_none(value: float) -> float | None:
-    """JSON has no NaN and no infinity."""
+    """The value, or None for NaN and infinity, which JSON does not have."""
     return float(value) if math.isfinite(value) else None
 
 
@@ -183,6 +183,6 @@ def _refinements(point: Point) -> list[Point]:
 def _measure_new(
     measure: Measure, points: Sequence[Point], trials: dict[tuple[float, ...], Trial], episodes: int
 ) -> None:
-    """Adds the trials of those points that are not there yet."""
+    """Measures the points without a trial, and adds their trials."""
     new = [point for point in points if tuple(point.values()) not in trials]
     trials.update({tuple(trial.point.values()): trial for trial in measure(new, episodes)} if new else {})

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from blur.evaluation.records import Record
+from blur.evaluation.records import EvaluationRecord
 from blur.support.figures import GREY, literal, save_png, spread, tidy
 
 LEARNER_COLOURS = ("#D55E00", "#CC79A7", "#000000")
@@ -24,7 +24,7 @@ OTHER_COLOUR = "#999999"
 """Colours that colour-blind readers can tell apart (Okabe & Ito 2008)."""
 
 
-def plot_curves(records: Sequence[Record], path: str | Path) -> Path:
+def plot_curves(records: Sequence[EvaluationRecord], path: str | Path) -> Path:
     """Writes a PNG of the learning curves of one condition: means over episodes, bands their 95 % intervals.
 
     Learners are thick; baselines are solid with batch normalisation and dashed without.
@@ -38,7 +38,7 @@ def plot_curves(records: Sequence[Record], path: str | Path) -> Path:
     return save_png(figure, path)
 
 
-def draw_curves(axes: Axes, records: Sequence[Record]) -> None:
+def draw_curves(axes: Axes, records: Sequence[EvaluationRecord]) -> None:
     """Draws the learning curves of one condition without titles and labels."""
     for record, colour in zip(records, colours(records), strict=True):
         mean, steps = _floats(record.curve_mean), np.arange(1, len(record.curve_mean) + 1)
@@ -54,19 +54,19 @@ def draw_curves(axes: Axes, records: Sequence[Record]) -> None:
     tidy(axes)
 
 
-def is_dashed(record: Record) -> bool:
+def is_dashed(record: EvaluationRecord) -> bool:
     """Whether its curve is: baselines without batch normalisation."""
     return record.kind == "baseline" and "+bn" not in record.learner
 
 
-def plot_comparison(records: Sequence[Record], path: str | Path) -> Path:
+def plot_comparison(records: Sequence[EvaluationRecord], path: str | Path) -> Path:
     """Writes a PNG of final scores: points with intervals for one condition, a heat map of learners for several."""
     conditions = list(dict.fromkeys(record.condition for record in records))
     figure = _points(records) if len(conditions) == 1 else heat_map(records)
     return save_png(figure, path)
 
 
-def colours(records: Sequence[Record]) -> list[str]:
+def colours(records: Sequence[EvaluationRecord]) -> list[str]:
     """A colour per record: warm ones for learners, one per optimiser for baselines."""
     learners = iter(LEARNER_COLOURS * len(records))
     return [
@@ -77,7 +77,7 @@ def colours(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def _label_ends(axes: Axes, records: Sequence[Record]) -> None:
+def _label_ends(axes: Axes, records: Sequence[EvaluationRecord]) -> None:
     """Writes each learner's name and final score beside the end of its curve, without overlap."""
     labelled = [pair for pair in zip(records, colours(records), strict=True) if pair[0].curve_mean[-1] is not None]
     to_axes = axes.transData + axes.transAxes.inverted()
@@ -97,7 +97,7 @@ def _label_ends(axes: Axes, records: Sequence[Record]) -> None:
         )
 
 
-def _points(records: Sequence[Record]) -> Figure:
+def _points(records: Sequence[EvaluationRecord]) -> Figure:
     """Final scores with intervals, best at the top."""
     pairs = [pair for pair in zip(records, colours(records), strict=True) if pair[0].curve_mean[-1] is not None]
     sign = 1 if records[0].metric == "accuracy" else -1
@@ -121,7 +121,7 @@ def _points(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def heat_map(records: Sequence[Record]) -> Figure:
+def heat_map(records: Sequence[EvaluationRecord]) -> Figure:
     """Learners × conditions: colour is the difference to the best baseline, numbers are final scores."""
     names = list(dict.fromkeys(record.learner for record in records))
     conditions = list(dict.fromkeys(record.condition for record in records))
@@ -152,7 +152,7 @@ def heat_map(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def advantage(record: Record | None) -> float:
+def advantage(record: EvaluationRecord | None) -> float:
     """How much better than the best baseline: in accuracy, or as log₁₀ of the quotient of losses."""
     if record is None or record.curve_mean[-1] is None or record.paired_difference_mean is None:
         return float("nan")
@@ -161,7 +161,7 @@ def advantage(record: Record | None) -> float:
     return float(np.log10((record.curve_mean[-1] - record.paired_difference_mean) / record.curve_mean[-1]))
 
 
-def _metric_title(record: Record) -> str:
+def _metric_title(record: EvaluationRecord) -> str:
     return "Accuracy on held-out examples" if record.metric == "accuracy" else "Loss on held-out examples"
 
 

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from blur.evaluation.plan import EvaluationPlan, Learner
-from blur.evaluation.records import Record, Verdict, by_condition, ranked
+from blur.evaluation.records import EvaluationRecord, Verdict, by_condition, ranked
 from blur.reports.figures import plot_comparison, plot_curves
 from blur.reports.page import html_report
 from blur.reports.summary import MARKS, describe_tuning, difference, score, summary_markdown, summary_table
@@ -25,7 +25,7 @@ COLOURS = {"better": "green", "worse": "red"}
 
 
 def write_results(
-    records: Sequence[Record],
+    records: Sequence[EvaluationRecord],
     plans: EvaluationPlan | Sequence[EvaluationPlan],
     folder: str | Path,
     learners: Sequence[Learner] = (),
@@ -65,7 +65,7 @@ def write_results(
     return [*tables, report, *curves, plot_comparison(records, folder / "comparison.png")]
 
 
-def write_tables(records: Sequence[Record], plans: Sequence[EvaluationPlan], folder: Path) -> list[Path]:
+def write_tables(records: Sequence[EvaluationRecord], plans: Sequence[EvaluationPlan], folder: Path) -> list[Path]:
     """Writes `plan.json` (a list of plans), `results.json`, `results.csv` and `summary.md`; these are quick to write.
 
     Raises:
@@ -86,7 +86,7 @@ def to_json(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def to_csv(records: Sequence[Record]) -> str:
+def to_csv(records: Sequence[EvaluationRecord]) -> str:
     """One row per record: intervals as two columns, tuned hyper-parameters as JSON, no curves and no grids."""
     rows = [_csv_row(record) for record in records]
     text = io.StringIO()
@@ -96,14 +96,14 @@ def to_csv(records: Sequence[Record]) -> str:
     return text.getvalue()
 
 
-def condition_slug(record: Record) -> str:
+def condition_slug(record: EvaluationRecord) -> str:
     """The condition as a part of a file's name."""
     size = "" if record.resolution is None else f"_{record.resolution}px"
     task = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in Path(record.task).stem)
     return f"{task}{size}_h{'-'.join(map(str, record.hidden))}_t{record.steps}_b{record.batch}"
 
 
-def print_results(records: Sequence[Record], console: Console | None = None) -> None:
+def print_results(records: Sequence[EvaluationRecord], console: Console | None = None) -> None:
     """Prints who wins, what every learner costs, how each compares with every baseline; of all conditions a summary.
 
     Examples:
@@ -130,7 +130,7 @@ def print_results(records: Sequence[Record], console: Console | None = None) -> 
         console.print(summary_table(records))
 
 
-def results_table(records: Sequence[Record]) -> Table:
+def results_table(records: Sequence[EvaluationRecord]) -> Table:
     """The learners of one condition, best first, and who is better than the best baseline; 80 columns wide at most."""
     first = records[0]
     table = Table(
@@ -147,7 +147,7 @@ def results_table(records: Sequence[Record]) -> Table:
     return table
 
 
-def details_table(records: Sequence[Record]) -> Table:
+def details_table(records: Sequence[EvaluationRecord]) -> Table:
     """What the learners of one condition cost, and what the baselines were tuned to; in the same order."""
     table = Table()
     table.add_column("learner", overflow="fold")
@@ -159,17 +159,17 @@ def details_table(records: Sequence[Record]) -> Table:
     return table
 
 
-def summary(record: Record) -> str:
+def summary(record: EvaluationRecord) -> str:
     """How a learner compares with every baseline, in rich's markup."""
     against = ", ".join(f"{_mark(verdict)} {name}" for name, verdict in record.verdicts.items())
     return f"[bold]{escape(record.learner)}[/] against each baseline: {against}"
 
 
-def _style(record: Record) -> str | None:
+def _style(record: EvaluationRecord) -> str | None:
     return "bold" if record.kind == "learner" else None
 
 
-def _result_cells(record: Record) -> Iterator[str]:
+def _result_cells(record: EvaluationRecord) -> Iterator[str]:
     yield escape(record.learner)
     yield escape(score(record))
     if record.learner == record.best_baseline:
@@ -179,7 +179,7 @@ def _result_cells(record: Record) -> Iterator[str]:
         yield _mark(record.verdict)
 
 
-def _detail_cells(record: Record) -> Iterator[str]:
+def _detail_cells(record: EvaluationRecord) -> Iterator[str]:
     yield escape(record.learner)
     yield "" if record.parameters is None else f"{record.parameters:,}"
     yield f"{1e6 * record.seconds_per_step:,.0f}"
@@ -191,7 +191,7 @@ def _mark(verdict: Verdict) -> str:
     return f"[{COLOURS[verdict]}]{MARKS[verdict]}[/]" if verdict in COLOURS else MARKS[verdict]
 
 
-def _csv_row(record: Record) -> dict[str, Any]:
+def _csv_row(record: EvaluationRecord) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, value in dataclasses.asdict(record).items():
         if name.startswith(("curve", "differences", "verdicts")):

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from blur import __version__
 from blur.core.rule import UpdateRule
 from blur.evaluation.plan import EvaluationPlan, Learner
-from blur.evaluation.records import Record, by_condition, ranked
+from blur.evaluation.records import EvaluationRecord, by_condition, ranked
 from blur.files.genomes import parameter_count
 from blur.reports.figures import advantage, colours, draw_curves, is_dashed
 from blur.reports.genome_pictures import genome_pictures
@@ -37,10 +37,12 @@ from blur.support.figures import GREY
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What the browser may do for the page: names in it come from strangers' files."""
 
-Cell = Callable[[Record], Markup]
+Cell = Callable[[EvaluationRecord], Markup]
 
 
-def html_report(records: Sequence[Record], plans: Sequence[EvaluationPlan], learners: Sequence[Learner] = ()) -> str:
+def html_report(
+    records: Sequence[EvaluationRecord], plans: Sequence[EvaluationPlan], learners: Sequence[Learner] = ()
+) -> str:
     """The page: a summary, heat maps of several conditions, every condition's table and curves, genomes, settings."""
     names = dict.fromkeys(record.learner for record in records if record.kind == "learner")
     title = f"{', '.join(names)} against tuned baselines"
@@ -67,7 +69,7 @@ def html_report(records: Sequence[Record], plans: Sequence[EvaluationPlan], lear
     return "<!doctype html>\n" + element("html", head, element("body", element("main", *body)), lang="en") + "\n"
 
 
-def _what_was_done(records: Sequence[Record]) -> str:
+def _what_was_done(records: Sequence[EvaluationRecord]) -> str:
     """What was compared and how, in two sentences."""
     first = records[0]
     baselines = len({record.learner for record in records if record.kind == "baseline"})
@@ -82,7 +84,7 @@ def _section(title: str, *children: Markup) -> Markup:
     return element("section", element("h2", title), *children)
 
 
-def _summary(records: Sequence[Record]) -> Markup:
+def _summary(records: Sequence[EvaluationRecord]) -> Markup:
     """The table of all conditions; each row leads to its condition."""
     numbers = {group[0].condition: number for number, group in enumerate(by_condition(records), 1)}
     learners = [record for record in records if record.kind == "learner"]
@@ -95,20 +97,20 @@ def _summary(records: Sequence[Record]) -> Markup:
     return scrolling_table(heading_row(*HEADING), *rows, class_="verdicts")
 
 
-def _verdict(record: Record, text: str) -> Markup:
+def _verdict(record: EvaluationRecord, text: str) -> Markup:
     return element("td", element("span", text, class_=f"verdict {record.verdict}"))
 
 
-def _heat_maps(groups: Sequence[Sequence[Record]]) -> Markup:
+def _heat_maps(groups: Sequence[Sequence[EvaluationRecord]]) -> Markup:
     """Conditions × learners: scores, and how they differ from the best baseline's."""
     advantages = [abs(advantage(record)) for group in groups for record in group]
     limit = max((value for value in advantages if math.isfinite(value)), default=0.0) or 1.0
 
-    def scored(record: Record) -> Markup:
+    def scored(record: EvaluationRecord) -> Markup:
         value = math.nan if record.accuracy_mean is None else record.accuracy_mean
         return element("td", mean_score(record), style=shade(value, SEQUENTIAL))
 
-    def compared(record: Record) -> Markup:
+    def compared(record: EvaluationRecord) -> Markup:
         text = difference(record).split(" [")[0] + f" {MARKS[record.verdict]}"
         best = record.learner == record.best_baseline
         return element("td", "best" if best else text, style=shade(advantage(record) / limit, DIVERGING))
@@ -123,11 +125,11 @@ def _heat_maps(groups: Sequence[Sequence[Record]]) -> Markup:
     )
 
 
-def _metrics(groups: Sequence[Sequence[Record]]) -> set[str]:
+def _metrics(groups: Sequence[Sequence[EvaluationRecord]]) -> set[str]:
     return {group[0].metric for group in groups}
 
 
-def _heat_map(caption: str, groups: Sequence[Sequence[Record]], cell: Cell) -> Markup:
+def _heat_map(caption: str, groups: Sequence[Sequence[EvaluationRecord]], cell: Cell) -> Markup:
     names = list(dict.fromkeys(record.learner for group in groups for record in group))
     rows = []
     for group in groups:
@@ -137,7 +139,7 @@ def _heat_map(caption: str, groups: Sequence[Sequence[Record]], cell: Cell) -> M
     return scrolling_table(heading_row("", *names), *rows, caption=caption, class_="heat")
 
 
-def _condition(records: Sequence[Record], anchor: str) -> Markup:
+def _condition(records: Sequence[EvaluationRecord], anchor: str) -> Markup:
     """The learners of one condition, best first, beside their curves; the table is the curves' legend."""
     order = ranked(records)
     colour_of = {record.learner: colour for record, colour in zip(records, colours(records), strict=True)}
@@ -156,7 +158,7 @@ def _condition(records: Sequence[Record], anchor: str) -> Markup:
     )
 
 
-def _result(record: Record, colour: str) -> Markup:
+def _result(record: EvaluationRecord, colour: str) -> Markup:
     swatch = element("span", class_="swatch", style=f"border-top: {_stroke(record)} {colour}")
     best = record.learner == record.best_baseline
     return element(
@@ -169,11 +171,11 @@ def _result(record: Record, colour: str) -> Markup:
     )
 
 
-def _stroke(record: Record) -> str:
+def _stroke(record: EvaluationRecord) -> str:
     return "4px solid" if record.kind == "learner" else "2px dashed" if is_dashed(record) else "2px solid"
 
 
-def _details(record: Record) -> Markup:
+def _details(record: EvaluationRecord) -> Markup:
     return element(
         "tr",
         element("th", record.learner, scope="row"),
@@ -183,7 +185,7 @@ def _details(record: Record) -> Markup:
     )
 
 
-def _curves(records: Sequence[Record]) -> str:
+def _curves(records: Sequence[EvaluationRecord]) -> str:
     """The learning curves as the address of an SVG that is its own content, sized to be read on a phone."""
     figure = Figure(figsize=(4.8, 3.2), layout="constrained")
     axes = figure.add_subplot()

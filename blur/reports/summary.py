@@ -8,14 +8,14 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from blur.evaluation.records import Ends, Record, Verdict
+from blur.evaluation.records import Ends, EvaluationRecord, Verdict
 from blur.support.errors import printable
 
 HEADING = ("test", "T", "genome", "score", "best baseline", "paired difference", "verdict")
 MARKS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "equal": "="}
 
 
-def summary_rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
+def summary_rows(records: Sequence[EvaluationRecord]) -> list[tuple[str, ...]]:
     """The cells of the table, in the order of the records."""
     means = {(record.condition, record.learner): mean_score(record) for record in records}
     sizes = len({record.batch for record in records})
@@ -34,14 +34,14 @@ def summary_rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
     ]
 
 
-def summary_markdown(records: Sequence[Record]) -> str:
+def summary_markdown(records: Sequence[EvaluationRecord]) -> str:
     """The table in Markdown, and what its figures mean."""
     lines = [HEADING, ("---",) * len(HEADING), *summary_rows(records)]
     cells = [[cell.replace("\\", "\\\\").replace("|", "\\|") for cell in line] for line in lines]
     return "".join(f"| {' | '.join(line)} |\n" for line in cells) + f"\n{explanation(records)}\n"
 
 
-def summary_table(records: Sequence[Record]) -> Table:
+def summary_table(records: Sequence[EvaluationRecord]) -> Table:
     """The table for a terminal."""
     table = Table(title="All conditions", caption=escape(explanation(records)))
     for name in HEADING:
@@ -51,7 +51,7 @@ def summary_table(records: Sequence[Record]) -> Table:
     return table
 
 
-def explanation(records: Sequence[Record]) -> str:
+def explanation(records: Sequence[EvaluationRecord]) -> str:
     """What the figures mean, in a few sentences."""
     metrics = {record.metric for record in records}
     words = {"accuracy": "accuracy", "loss": "loss where there are no classes"}
@@ -62,7 +62,7 @@ def explanation(records: Sequence[Record]) -> str:
     )
 
 
-def mean_score(record: Record) -> str:
+def mean_score(record: EvaluationRecord) -> str:
     """The mean of the metric."""
     mean = record.accuracy_mean if record.metric == "accuracy" else record.loss_mean
     if mean is None:
@@ -70,13 +70,13 @@ def mean_score(record: Record) -> str:
     return f"{mean:.4f}" if record.metric == "accuracy" else f"{mean:.4g}"
 
 
-def score(record: Record) -> str:
+def score(record: EvaluationRecord) -> str:
     """The mean of the metric with its interval."""
     ends = record.accuracy_ci95 if record.metric == "accuracy" else record.loss_ci95
     return mean_score(record) + _interval(ends, ".3f" if record.metric == "accuracy" else ".3g")
 
 
-def difference(record: Record) -> str:
+def difference(record: EvaluationRecord) -> str:
     """The mean of the paired difference to the best baseline with its interval."""
     if record.paired_difference_mean is None:
         return "diverged"

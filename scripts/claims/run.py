@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.claim import Check, Claim, examine, keep
-from harness.records import Record, read_records
+from harness.records import ClaimRecord, read_records
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -93,7 +93,7 @@ def _folder(path: str) -> Path:
     return Path(path)
 
 
-def _record(claim: Claim, arguments: dict[str, Any]) -> Record:
+def _record(claim: Claim, arguments: dict[str, Any]) -> ClaimRecord:
     """The record of a claim. An exception in its measurement makes the claim fail; the other claims go on."""
     start = time.perf_counter()
     try:

@@ -24,7 +24,7 @@ from blur.cli import main as cli
 from blur.cli import meta_train as meta_train_command
 from blur.cli.main import COMMANDS, EXIT_ERROR, EXIT_INTERRUPTED, main
 from blur.evaluation.presets import PRESETS
-from blur.evaluation.records import Record
+from blur.evaluation.records import EvaluationRecord
 from blur.files.genomes import load_genome, save_genome
 from blur.meta import MetaTraining, MetaTrainResult, Setting
 from blur.rules.bidirectional import Bidirectional
@@ -82,8 +82,11 @@ def test_train_and_predict(tmp_path: Path, adam: Path, digits: Path, capsys: Cap
 
 def test_train_with_other_hidden_layers(tmp_path: Path, adam: Path, digits: Path, capsys: Capture) -> None:
     out = tmp_path / "model.safetensors"
-    options = ["--steps", "2", "--hidden", "5", "4", "--out", str(out)]
+    options = ["--unroll", "2", "--hidden", "5", "4", "--out", str(out)]
     assert main(["train", str(adam), "--data", str(digits), *options]) == 0
+    output = capsys.readouterr()
+    assert output.out.startswith("2 inner steps;")
+    assert output.err == OLD_NAME
     assert main(["predict", str(out), "--data", str(digits)]) == 0
 
 
@@ -183,6 +186,40 @@ def test_a_resumed_run_keeps_its_options(tmp_path: Path, runs: list, capsys: Cap
     )
 
 
+OLD_NAME = "blur: --unroll is now called --steps\n"
+
+
+@pytest.mark.parametrize("option", [["--unroll", "3", "5"], ["--unroll=3", "5"]])
+def test_the_old_name_of_steps_works_and_says_the_new_one(
+    option: list[str], tmp_path: Path, runs: list, capsys: Capture
+) -> None:
+    assert main(["meta-train", "xor", "--out", str(tmp_path), *option]) == 0
+    assert [setting.steps for setting in runs[0][0]] == [3, 5]
+    assert capsys.readouterr().err == OLD_NAME
+    assert main(["meta-train", "xor", "--out", str(tmp_path), "--resume", *option]) == 0
+    assert capsys.readouterr().err == OLD_NAME
+    assert main(["meta-train", "xor", "--out", str(tmp_path), "--steps", "4", *option]) == EXIT_ERROR
+    assert "--unroll and --steps are two names of one option" in capsys.readouterr().err
+
+
+def test_a_run_with_the_old_name_is_resumed(tmp_path: Path, runs: list, capsys: Capture) -> None:
+    command = ["meta-train", "xor", "--out", str(tmp_path)]
+    assert main([*command, "--steps", "3", "--seed", "7"]) == 0
+    file = tmp_path / "command.json"
+    saved = json.loads(file.read_text())
+    saved["unroll"] = saved.pop("steps")
+    saved["words"] = ["--unroll" if word == "--steps" else word for word in saved["words"]]
+    file.write_text(json.dumps(saved))
+    assert main([*command, "--resume"]) == 0
+    assert main([*command, "--resume", "--steps", "3"]) == 0
+    assert [([setting.steps for setting in settings], config.seed) for settings, config, _ in runs] == [([3], 7)] * 3
+    capsys.readouterr()
+    assert main([*command, "--resume", "--unroll", "4"]) == EXIT_ERROR
+    assert capsys.readouterr().err.startswith(
+        f"{OLD_NAME}blur: error: the run in {tmp_path} was started with --steps 3"
+    )
+
+
 def test_meta_train_starts_from_a_genome(tmp_path: Path, adam: Path, runs: list, capsys: Capture) -> None:
     command = ["meta-train", "xor", "--out", str(tmp_path), "--init", str(adam)]
     assert main(command) == 0
@@ -250,6 +287,9 @@ def test_evaluate_passes_its_options_on(
     genome = renamed.rename(tmp_path / "genome.safetensors")
     assert evaluate_command.read_learner(str(genome)).name == tmp_path.name
     assert "no genome was given" in error_of(["evaluate", "--out", "x"], capsys)
+    assert main(["evaluate", str(genome), *options.replace("--steps", "--unroll").split(), "--out", "x"]) == 0
+    assert calls[1][1] == (plan,)
+    assert capsys.readouterr().err == OLD_NAME
 
 
 def test_a_preset_takes_options_that_are_no_axes(
@@ -280,7 +320,7 @@ def test_presets_are_in_the_help(capsys: Capture) -> None:
 def test_an_interrupted_evaluation_leaves_what_is_finished(
     tmp_path: Path, adam: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    def interrupted(*_: Any, **__: Any) -> Iterator[list[Record]]:
+    def interrupted(*_: Any, **__: Any) -> Iterator[list[EvaluationRecord]]:
         yield RECORDS
         raise KeyboardInterrupt
 

@@ -12,7 +12,7 @@ from evaluation_toys import make_blobs
 
 from blur.core.genome import tree_digest
 from blur.evaluation import evaluate as evaluation
-from blur.evaluation.cache import keep_scores, score_file
+from blur.evaluation.cache import cached_result, score_file
 from blur.evaluation.cost import StepCost
 from blur.evaluation.curves import Curves
 from blur.evaluation.evaluate import evaluate_conditions
@@ -106,8 +106,8 @@ def result():
 
 
 def test_kept_scores_come_back_as_they_were(tmp_path):
-    scored, tuned = keep_scores(tmp_path, KEY, result)
-    again, tuned_again = keep_scores(tmp_path, KEY, pytest.fail)
+    scored, tuned = cached_result(tmp_path, KEY, result)
+    again, tuned_again = cached_result(tmp_path, KEY, pytest.fail)
     np.testing.assert_array_equal(again.curves, scored.curves)
     assert dataclasses.replace(again, curves=scored.curves) == scored
     assert tuned_again.to_json() == tuned.to_json()
@@ -118,12 +118,12 @@ def test_kept_scores_come_back_as_they_were(tmp_path):
 def test_files_that_cannot_be_read_are_replaced(tmp_path, content):
     path = score_file(tmp_path, KEY)
     if content is None:  # the right file at the wrong place
-        keep_scores(tmp_path, {"rule": "another"}, result)
+        cached_result(tmp_path, {"rule": "another"}, result)
         content = next(tmp_path.iterdir()).read_bytes()
     path.write_bytes(content)
     calls = []
     for _ in range(2):
-        keep_scores(tmp_path, KEY, lambda: calls.append(None) or result())
+        cached_result(tmp_path, KEY, lambda: calls.append(None) or result())
     assert len(calls) == 1
 
 

@@ -13,7 +13,7 @@ from evaluation_toys import Blobs, make_blobs
 
 from blur.core.inner_loop import learning_curve
 from blur.core.losses import accuracy, cross_entropy
-from blur.evaluation.arena import _task_loader
+from blur.evaluation.arena import task_loader
 from blur.evaluation.baselines import genome_of
 from blur.evaluation.curves import BLOCK, make_play, make_sampler, play_all
 from blur.evaluation.evaluate import evaluate
@@ -161,7 +161,7 @@ def test_a_data_set_is_loaded_once_for_all_resolutions():
         calls.append((name, resolution, data_dir))
         return make_task(name, resolution=resolution)
 
-    load = _task_loader(counting, "folder")
+    load = task_loader(counting, "folder")
     assert [load("digits", side).inputs for side in (4, 8, None, 4)] == [16, 64, 64, 16]
     assert load("digits", 4).examples is load("digits", None).examples
     assert calls == [("digits", None, "folder")]

@@ -13,7 +13,7 @@ from report_toys import RECORDS, TUNING, make_record
 from rich.console import Console
 
 from blur.evaluation.plan import EvaluationPlan, Learner
-from blur.evaluation.records import Record, ranked, verdict
+from blur.evaluation.records import EvaluationRecord, ranked, verdict
 from blur.reports.figures import colours
 from blur.reports.files import condition_slug, print_results, write_results
 from blur.rules.optax_mlp import OptaxMLP
@@ -42,7 +42,7 @@ def test_results_are_complete_and_read_back(tmp_path):
     assert results[0]["learner"] == "blur"
     assert results[0]["paired_difference_ci95"] == [0.01, 0.03]
     assert results[1]["tuning"]["best"]["learning_rate"] == 0.3162
-    assert set(results[0]) == {field.name for field in dataclasses.fields(Record)}
+    assert set(results[0]) == {field.name for field in dataclasses.fields(EvaluationRecord)}
     assert json.loads(files[0].read_text())[0]["episodes"] == 100
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blur.evaluation.records import Record, verdict
+from blur.evaluation.records import EvaluationRecord, verdict
 
 TUNING = {"best": {"learning_rate": 0.3162, "output_scale": 0.1, "decay": 1.0}, "at_edge": [], "grid": []}
 
@@ -41,7 +41,7 @@ def make_record(learner, mean, *, kind="baseline", difference=(-0.02, 0.02), met
         "curve_mean": (0.1, 0.2, mean),
         "curve_ci95": ((0.1, 0.2, mean), (0.1, 0.2, mean)),
     }
-    return Record(**{**values, **fields})
+    return EvaluationRecord(**{**values, **fields})
 
 
 RECORDS = [

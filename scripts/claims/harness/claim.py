@@ -14,7 +14,7 @@ from rich.table import Table
 
 from blur.parallel.hosts import usable_cores
 from blur.support.figures import save_png
-from harness.records import Record, put_record
+from harness.records import ClaimRecord, put_record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Claim:
     full: Any
 
 
-def examine(claim: Claim, *, full: bool, out: Path, data_dir: str | None = None) -> Record:
+def examine(claim: Claim, *, full: bool, out: Path, data_dir: str | None = None) -> ClaimRecord:
     """Measures a claim, prints it, draws its picture, and returns its record. The record is added to those in `out`."""
     preset = claim.full if full else claim.quick
     if isinstance(preset, DataPreset):
@@ -125,7 +125,7 @@ def examine(claim: Claim, *, full: bool, out: Path, data_dir: str | None = None)
     return keep(claim, finding.checks, full=full, ok=finding.ok, seconds=seconds, out=out)
 
 
-def keep(claim: Claim, checks: Sequence[Check], *, full: bool, ok: bool, seconds: float, out: Path) -> Record:
+def keep(claim: Claim, checks: Sequence[Check], *, full: bool, ok: bool, seconds: float, out: Path) -> ClaimRecord:
     """Adds the record of a claim to those in `out`, and returns it."""
     record = {
         "id": claim.id,

@@ -14,10 +14,10 @@ FILE_NAME = "claims.json"
 FIELDS = {"id", "statement", "source", "expected", "measured", "verdicts", "ok", "seconds", "preset"}
 """Of a record. `expected`, `measured` and `verdicts` are by check; a verdict is null where nothing is expected."""
 
-Record = dict[str, Any]
+ClaimRecord = dict[str, Any]
 
 
-def read_records(folder: Path) -> list[Record]:
+def read_records(folder: Path) -> list[ClaimRecord]:
     """The records in a folder, none if it has no file of them.
 
     Raises:
@@ -35,7 +35,7 @@ def read_records(folder: Path) -> list[Record]:
     return records
 
 
-def put_record(folder: Path, record: Record) -> None:
+def put_record(folder: Path, record: ClaimRecord) -> None:
     """Adds a record to a folder's, in place of the one of the same claim and preset; they stay in the order of ids."""
     key = _order(record)
     others = [other for other in read_records(folder) if _order(other) != key]
@@ -47,7 +47,7 @@ def to_json(record: Any) -> str:
     return json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def table(records: Sequence[Record]) -> str:
+def table(records: Sequence[ClaimRecord]) -> str:
     """A Markdown table with a row per record: the checks with a verdict, those that failed in bold."""
     lines = ["| claim | measured (expected) | verdict |\n|---|---|---|\n"]
     for record in records:
@@ -58,7 +58,7 @@ def table(records: Sequence[Record]) -> str:
     return "".join(lines)
 
 
-def _check(record: Record, name: str) -> str:
+def _check(record: ClaimRecord, name: str) -> str:
     """One check of a record in a cell."""
     measured = record["measured"][name]
     value = measured if isinstance(measured, str) else f"{measured:.4g}"
@@ -71,7 +71,7 @@ def _cell(text: str) -> str:
     return re.sub(r"([|*])", r"\\\1", text).replace("\n", " ")
 
 
-def _order(record: Record) -> tuple[str, int, str]:
+def _order(record: ClaimRecord) -> tuple[str, int, str]:
     """A2 before A10 before B1; full before quick."""
     letter, number = re.fullmatch(r"([A-Z])(\d+)", record["id"]).groups()  # type: ignore[union-attr]  # see _is_record
     return letter, int(number), record["preset"]

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from blur.evaluation.baselines import genome_of
 from blur.evaluation.plan import read_learner
-from blur.evaluation.records import Record
+from blur.evaluation.records import EvaluationRecord
 from learned_rules.common import (
     SOURCE,
     LearningPreset,
@@ -63,7 +63,7 @@ def measure(preset: Preset) -> Finding:
     return Finding(checks, figure)
 
 
-def grid_curves(preset: Preset, record: Record) -> GridCurves:
+def grid_curves(preset: Preset, record: EvaluationRecord) -> GridCurves:
     """Plays every point of a baseline's grid on the test episodes."""
     rule = baseline_of(preset, record).rule
     points = [trial.point for trial in tuning_of(record).trials]
@@ -72,7 +72,9 @@ def grid_curves(preset: Preset, record: Record) -> GridCurves:
     return GridCurves(np.stack([mean_curve(curve) for curve in curves]), np.array([p["learning_rate"] for p in points]))
 
 
-def of_grid(record: Record, baseline: Record, grid: GridCurves, own: Float[np.ndarray, "steps"]) -> list[Check]:
+def of_grid(
+    record: EvaluationRecord, baseline: EvaluationRecord, grid: GridCurves, own: Float[np.ndarray, "steps"]
+) -> list[Check]:
     """What the curves say beyond the verdict at the end: the grid point that is best in hindsight, and speed."""
     name = baseline.learner
     best = float(np.nanmax(grid.curves[:, -1]))
@@ -86,13 +88,15 @@ def of_grid(record: Record, baseline: Record, grid: GridCurves, own: Float[np.nd
     ]
 
 
-def steps_until(record: Record, level: float) -> float:
+def steps_until(record: EvaluationRecord, level: float) -> float:
     """Inner steps until the mean curve reaches a level; infinity if it never does."""
     reached = np.flatnonzero(curve_of(record) >= level)
     return float(reached[0] + 1) if len(reached) else float("inf")
 
 
-def draw_grid(axes: Axes, grid: GridCurves, own: Float[np.ndarray, "steps"], name: str, baseline: Record) -> None:
+def draw_grid(
+    axes: Axes, grid: GridCurves, own: Float[np.ndarray, "steps"], name: str, baseline: EvaluationRecord
+) -> None:
     """A thin line per grid point, dark for small rates; the tuned baseline and the genome are thick."""
     steps = np.arange(1, len(own) + 1)
     ranks = np.unique(np.log10(grid.rates), return_inverse=True)[1]

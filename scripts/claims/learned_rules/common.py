@@ -8,7 +8,6 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from harness.claim import Check, DataPreset, above, at_least, reported
 from harness.figures import panels
@@ -17,12 +16,12 @@ from matplotlib.figure import Figure
 
 import blur
 from blur.core.rule import Genome, UpdateRule
+from blur.evaluation.arena import life_spec
 from blur.evaluation.baselines import Baseline, make_baselines
-from blur.evaluation.cost import first_batch
 from blur.evaluation.curves import Curves, make_play, make_sampler, play_all
 from blur.evaluation.evaluate import evaluate_conditions
 from blur.evaluation.plan import Condition, EvaluationPlan, Learner, read_learner
-from blur.evaluation.records import Record, by_condition
+from blur.evaluation.records import EvaluationRecord, by_condition
 from blur.evaluation.tuning import Tuned
 from blur.meta import MetaTraining, MetaTrainResult, Setting
 from blur.reports.figures import draw_curves
@@ -31,7 +30,7 @@ from blur.tasks.task import Task
 
 SOURCE = "Sandler et al., Meta-Learning Bidirectional Update Rules, ICML 2021"
 
-Group = dict[str, Record]
+Group = dict[str, EvaluationRecord]
 """The records of one condition by learner."""
 
 
@@ -124,17 +123,15 @@ def curves_on_test(
     return play_all(play, genomes, sampler, episodes)
 
 
-def baseline_of(preset: LearningPreset, record: Record) -> Baseline:
+def baseline_of(preset: LearningPreset, record: EvaluationRecord) -> Baseline:
     """The baseline that a record is about."""
     condition = record.condition
     task = load_task(condition.task, condition.resolution, preset.data_dir)
-    sample = functools.partial(task.sample, steps=condition.steps, batch_size=condition.batch_size)
-    spec = jax.eval_shape(lambda key: first_batch(sample(key)), jax.random.key(0))
-    baselines = make_baselines(preset.plan(), condition, spec, task.kind, None, record.statistics)
+    baselines = make_baselines(preset.plan(), condition, life_spec(task, condition), task.kind, None, record.statistics)
     return next(baseline for baseline in baselines if baseline.name == record.learner)
 
 
-def tuning_of(record: Record) -> Tuned:
+def tuning_of(record: EvaluationRecord) -> Tuned:
     """The whole grid search of a baseline.
 
     Raises:
@@ -145,17 +142,17 @@ def tuning_of(record: Record) -> Tuned:
     return Tuned.from_json(record.tuning)
 
 
-def place(record: Record) -> str:
+def place(record: EvaluationRecord) -> str:
     """The condition in a few words, for the names of checks."""
     return f"{record.condition.network_and_data}, T={record.steps}"
 
 
-def score(record: Record) -> float:
+def score(record: EvaluationRecord) -> float:
     """Mean accuracy on the test episodes."""
     return float("nan") if record.accuracy_mean is None else record.accuracy_mean
 
 
-def baselines_in(group: Group, optimiser: str | None = None) -> list[Record]:
+def baselines_in(group: Group, optimiser: str | None = None) -> list[EvaluationRecord]:
     """The baselines of a condition, all or those of one optimiser."""
     found = [record for record in group.values() if record.kind == "baseline"]
     return [record for record in found if optimiser is None or record.learner.split("+")[0] == optimiser]
@@ -181,22 +178,22 @@ def not_below(group: Group, learner: str, optimiser: str = "sgd") -> list[Check]
     ]
 
 
-def margin(record: Record, other: Record) -> Check:
+def margin(record: EvaluationRecord, other: EvaluationRecord) -> Check:
     """The difference of mean accuracies to a tuned baseline, without a verdict."""
     return reported(difference(record, other), score(record) - score(other), scores(record, other))
 
 
-def difference(record: Record, other: Record) -> str:
+def difference(record: EvaluationRecord, other: EvaluationRecord) -> str:
     """What is compared, for the name of a check."""
     return f"{place(record)}: {record.learner} − {other.learner}"
 
 
-def scores(*records: Record) -> str:
+def scores(*records: EvaluationRecord) -> str:
     """Mean accuracies in words."""
     return ", ".join(f"{record.learner} {score(record):.3f}" for record in records)
 
 
-def best_baseline(group: Group) -> Record:
+def best_baseline(group: Group) -> EvaluationRecord:
     """The baseline with the highest accuracy on the *test* episodes: a strict opponent."""
     return max(baselines_in(group), key=score)
 
@@ -213,7 +210,7 @@ def curve_panels(groups: Sequence[Group], *, columns: int = 2) -> Figure:
     return figure
 
 
-def curve_of(record: Record) -> Float[np.ndarray, "steps"]:
+def curve_of(record: EvaluationRecord) -> Float[np.ndarray, "steps"]:
     """Mean accuracy after each inner step."""
     return np.array(record.curve_mean, dtype=float)
 
