@@ -1,1 +1,1 @@
-"""How fast the engine is: against the machine's matrix products, a naive version of itself, and plain SGD."""
+"""The speed of the engine, beside the machine's matrix products, a naive version of the engine, and plain SGD."""

@@ -1,4 +1,4 @@
-"""Who is timed on a workload: the engine, the naive reference and plain SGD."""
+"""The contestants on a workload: the engine, the naive reference and plain SGD."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from blur.support.compiler import Program
 from blur.support.mapping import Mapping
 
 MOST_RIVALS = 16
-"""The largest population that the rivals play too: beyond, they only repeat themselves."""
+"""The largest population that the rivals play. Beyond it, their cost grows in proportion."""
 
 EPISODE, GENOME, LEARNER = 0, 1, 2
 """Seeds."""
@@ -32,14 +32,14 @@ EPISODE, GENOME, LEARNER = 0, 1, 2
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What one record of the benchmark is about.
+    """The case of one record of the benchmark.
 
     Attributes:
       workload: the network and its episode.
       mode: loss or gradient.
       population: genomes that play the same episode from the same synapses; 1 is a genome without a leading axis.
-      mapping: how the population is mapped.
-      storage: how its synapses are stored; a genome without a population stores them as they are.
+      mapping: the mapping of the population.
+      storage: the form of a population's synapses; a single genome stores dense synapses.
     """
 
     workload: Workload
@@ -55,7 +55,7 @@ class Case:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class OneEpisode:
-    """A task that knows one episode, so that nothing is drawn while the clock runs."""
+    """A task with one fixed episode: the timed program draws no episode."""
 
     episode: Episode
     kind: Kind = dataclasses.field(metadata={"static": True})
@@ -84,14 +84,14 @@ class OneEpisode:
         split: Split = "train",
         query_size: int | None = None,
     ) -> Episode:
-        """The episode, whatever is asked."""
+        """The episode; all arguments are ignored."""
         return self.episode
 
 
 def contestants(case: Case) -> dict[str, Contestant]:
-    """`engine`, and up to `MOST_RIVALS` genomes also `naive` and `sgd`, compiled.
+    """The compiled contestants: `engine`, and for at most `MOST_RIVALS` genomes also `naive` and `sgd`.
 
-    `sgd` is a whole episode of plain training in either mode: never its meta-gradient.
+    In both modes `sgd` is an episode of plain training, without a meta-gradient.
     """
     found = {"engine": engine(case)}
     if case.population <= MOST_RIVALS:
@@ -105,7 +105,7 @@ def engine(case: Case) -> Contestant:
 
 
 def naive(case: Case) -> Contestant:
-    """The same by `naive_loss`."""
+    """The same computation by `naive_loss`."""
 
     def loss(genome: Any, key: Array, episode: Episode) -> Array:
         return naive_loss(case.workload, genome, key, episode)
@@ -139,7 +139,7 @@ def _playing(rule: UpdateRule, case: Case) -> Contestant:
 
 
 def _compiled(function: Callable[..., Any], rule: UpdateRule, case: Case) -> Contestant:
-    """`function`, compiled for the case; its population is divided over all devices, as in meta-training."""
+    """Compiles `function` for the case. As in meta-training, a population is divided over all devices."""
     arguments = _arguments(rule, case)
     if case.population == 1:
         return contestant(function, *arguments, jit=_jit(case))
@@ -149,7 +149,7 @@ def _compiled(function: Callable[..., Any], rule: UpdateRule, case: Case) -> Con
 
 
 def _jit(case: Case) -> Callable[..., Any]:
-    """How meta-training compiles such a program."""
+    """Compiles as meta-training does."""
     return lambda function: Program(function, gradient=case.mode == "gradient").jitted
 
 

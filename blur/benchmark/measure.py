@@ -1,4 +1,4 @@
-"""Compiling and timing: everything takes turns, so that a machine whose speed drifts slows all alike."""
+"""Compiling and timing. Contestants take turns, so a drift of the machine's speed affects all of them alike."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 
 LEAST_ROUNDS, MOST_ROUNDS = 3, 40
-"""How often each contestant has its turn."""
+"""The least and the most turns of each contestant."""
 
 TURN_SECONDS, MOST_RUNS = 0.1, 10
-"""A turn of a fast contestant is several runs, about so long and at most so many. Who takes less than that has one more
-before them that does not count: in use, nobody else has just filled the caches."""
+"""The length of a turn and its most runs. A fast contestant runs several times in a turn, after one run that does not
+count: that run fills the caches, which other contestants have just used."""
 
 CPU_GEMM, ACCELERATOR_GEMM = 2048, 8192
 """Rows and columns of the square matrices whose product sets the roofline."""
@@ -27,10 +27,9 @@ class Contestant:
     """A compiled function with its arguments.
 
     Attributes:
-      run: runs it and waits for the result.
-      compile_seconds: how long lowering and compiling took (tracing included).
-      peak_bytes: memory of arguments, results and temporaries, as the compiler plans them; None where it does
-        not tell.
+      run: runs the function and waits for its result.
+      compile_seconds: seconds of tracing, lowering and compiling.
+      peak_bytes: memory of arguments, results and temporaries in the compiler's plan; None without a plan.
     """
 
     run: Callable[[], Any]
@@ -39,7 +38,7 @@ class Contestant:
 
 
 def contestant(function: Callable[..., Any], *arguments: Any, jit: Callable[..., Any] = jax.jit) -> Contestant:
-    """Compiles `function` by `jit` for these arguments, which stay on the device."""
+    """Compiles `function` by `jit` for these arguments, and keeps them on the device."""
     arguments = jax.device_put(arguments)
     start = time.perf_counter()
     compiled = jit(function).lower(*arguments).compile()
@@ -48,7 +47,7 @@ def contestant(function: Callable[..., Any], *arguments: Any, jit: Callable[...,
 
 
 def in_turns(contestants: Mapping[str, Contestant], seconds: float) -> dict[str, list[float]]:
-    """Seconds of the runs of every contestant that count, in rounds for about `seconds`, after two to warm up."""
+    """Seconds of every counted run of each contestant. Rounds take about `seconds`, after two runs that warm up."""
     warm = {name: [_time(each), _time(each)][1] for name, each in contestants.items()}
     runs = {name: _within(TURN_SECONDS / once, 1, MOST_RUNS) for name, once in warm.items()}
     warmed = {name: once < TURN_SECONDS for name, once in warm.items()}
@@ -63,7 +62,7 @@ def in_turns(contestants: Mapping[str, Contestant], seconds: float) -> dict[str,
 
 
 def interquartile_range(values: Sequence[float]) -> float:
-    """Third quartile minus first: the middle half of the values lies that far apart."""
+    """Third quartile minus first quartile."""
     first, _, third = statistics.quantiles(values, n=4, method="inclusive")
     return third - first
 
@@ -87,7 +86,7 @@ def gemm_contestants(size: int) -> dict[str, Contestant]:
 
 
 def gemm_gflops(size: int, seconds: float) -> float:
-    """10⁹ operations per second of a product that took so long: 2 size³ / seconds."""
+    """The rate of a product in 10⁹ operations per second: 2 size³ / seconds."""
     return 2e-9 * size**3 / seconds
 
 

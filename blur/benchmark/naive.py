@@ -1,8 +1,8 @@
 """The naive reference: the bidirectional rule written with plain einsums, in the layout of the original.
 
-Both directions of a synapse layer, and blocks that no neuron reads, are one square array `[n, n, k]` over its inputs,
-the bias neuron and its outputs; a layer is an array `[batch, neurons, k]` in which all states are carried, zeros
-included. It computes what `Bidirectional` computes with its default options, and no more.
+A synapse layer is one square array `[n, n, k]` over its inputs, the bias neuron and its outputs. It holds both
+directions, and also blocks that no neuron reads. A layer of neurons is an array `[batch, neurons, k]` with all states,
+zeros included. The reference computes `Bidirectional` with the options of a workload, and no other options.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Moments(NamedTuple):
 
 
 def naive_loss(workload: Workload, genome: Genome, key: Key[Array, ""], episode: Episode) -> Float[Array, ""]:
-    """What `episode_loss` computes for the workload's rule, from the same initial synapses; differentiable."""
+    """The value of `episode_loss` for the workload's rule, from the same initial synapses; differentiable."""
     synapses = workload.rule.init_state(genome, key, episode_spec(episode)).synapses
     squares = tuple(square(synapse) for synapse in synapses)
     hidden = workload.sizes[1:-1]
@@ -50,14 +50,14 @@ def naive_loss(workload: Workload, genome: Genome, key: Key[Array, ""], episode:
 
 
 def square(synapse: Synapse) -> Square:
-    """The square array of a synapse layer: the only place that knows how the engine stores its synapses."""
+    """The square array of a synapse layer. Only this function depends on the engine's storage of synapses."""
     forward = synapse.forward.dense() if isinstance(synapse.forward, FlatWeights) else synapse.forward
     states, sources, targets = forward.shape
     whole = jnp.zeros((sources + 1 + targets, sources + 1 + targets, states), forward.dtype)
     whole = whole.at[:sources, sources + 1 :].set(jnp.moveaxis(forward, 0, -1))
     if synapse.bias is not None:
         whole = whole.at[sources, sources + 1 :].set(synapse.bias.T)
-    if synapse.backward is None:  # into the inputs, which hear nothing
+    if synapse.backward is None:  # into the inputs, which receive nothing
         return whole
     return whole.at[sources + 1 :, :sources].set(jnp.moveaxis(synapse.backward, 0, -1))
 
@@ -70,7 +70,7 @@ def sweep_up(
     weight: Float[Array, "batch"],
     stored: tuple[Moments, ...] | None,
 ) -> tuple[list[LayerStates], tuple[Moments, ...]]:
-    """All layers after the forward sweep, and the moments that normalised them: the stored ones, or the batch's."""
+    """All layers after the forward sweep, and their moments: the stored moments, else the moments of the batch."""
     at_rest = jnp.zeros((*inputs.shape, workload.states - 1), inputs.dtype)
     layers, moments = [jnp.concatenate([inputs[..., None], at_rest], axis=-1)], []
     own = genome["forward"]
@@ -90,7 +90,7 @@ def sweep_up(
 def sweep_down(
     workload: Workload, genome: Genome, squares: tuple[Square, ...], layers: list[LayerStates], batch: Batch
 ) -> list[LayerStates]:
-    """All layers after the output was shown its targets and the hidden layers heard of it."""
+    """All layers after the backward sweep, which presents the targets and sends feedback to the hidden layers."""
     shown = [layers[-1][..., 0], batch.targets, *[jnp.zeros_like(batch.targets)] * (workload.states - 2)]
     layers, own = [*layers[:-1], jnp.stack(shown, axis=-1)], genome["backward"]
     for index in range(len(squares) - 1, 0, -1):
@@ -110,7 +110,7 @@ def update(
     layers: list[LayerStates],
     weight: Float[Array, "batch"],
 ) -> tuple[Square, ...]:
-    """w ← f̃ w + η̃ H, where H is the Hebbian sum over the whole square: every neuron of it with every other."""
+    """w ← f̃ w + η̃ H, where H is the Hebbian sum over the whole square, for all pairs of neurons."""
     own, keep = genome["hebbian"], genome["apply"]["keep"]
     share = weight * (workload.rule.reference_batch or 1.0) / jnp.sum(weight)
     changed = []

@@ -1,4 +1,4 @@
-"""The picture of a benchmark: how near to the roofline, and the time against the rivals."""
+"""The picture of a benchmark: roofline ratios, and times beside those of the rivals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENGINE, NAIVE, SGD = "#D55E00", "#0072B2", "#56B4E9"
 
 
 def plot_benchmark(records: Sequence[BenchmarkRecord], path: Path) -> Path:
-    """Writes a PNG with a row per case: its roofline ratio beside its goal, and the times of all contestants."""
+    """Writes a PNG with a row per case: the roofline ratio with its goal, and the times of all contestants."""
     figure = Figure(figsize=(9.5, 1.6 + 0.3 * len(records)), layout="constrained")
     ratios, times = figure.subplots(1, 2, sharey=True)
     goals = {target.case: target.limit for target in TARGETS if target.at_least}

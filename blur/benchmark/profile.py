@@ -1,7 +1,7 @@
-"""Where the time of an episode goes: operations of a trace, by the phase that they were written for.
+"""The time of an episode by phase, from the operations of a trace.
 
 `Phases` names every operation after its phase (`jax.named_scope`), and XLA keeps the name in the compiled program
-(`op_name`). A fusion of several operations has the name of the last of them.
+(`op_name`). A fusion of several operations has the name of its last operation.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from blur.support.atomic import write_file
 from blur.support.compiler import Program
 
 RUNS = 10
-"""Runs that are traced."""
+"""The number of traced runs."""
 
 PROFILES_FILE = "profiles.json"
 
 CONTAINERS = frozenset({"while", "call", "conditional", "async-start", "async-done"})
-"""Instructions whose time is that of others."""
+"""Instructions that contain other instructions; their own time is not counted."""
 
 LOOP = "(loop)"
 INDEXING = frozenset({"dynamic_update_index_in_dim", "dynamic_index_in_dim"})
-"""Scopes in which a loop reads batches, and stores and reads steps for the gradient."""
+"""Scopes of a loop that reads batches, and stores and reads steps for the gradient."""
 
 Passage = Literal["first", "recomputed", "gradient"]
 
 
 @dataclasses.dataclass(frozen=True)
 class PhaseTime:
-    """Milliseconds per run of a phase: in matrix products, and in everything else.
+    """Milliseconds per run of a phase, in matrix products and in other operations.
 
-    `passage`: the first pass, its recomputation for the gradient, or the gradient itself.
+    The passage is the first pass, its recomputation for the gradient, or the gradient itself.
     """
 
     phase: str
@@ -55,19 +55,19 @@ class PhaseTime:
 
     @property
     def ms(self) -> float:
-        """Both."""
+        """Milliseconds of products and other operations."""
         return self.products_ms + self.other_ms
 
 
 @dataclasses.dataclass(frozen=True)
 class Profile:
-    """Milliseconds per run. Where operations overlap, each has its part of the time in which any of them ran.
+    """Milliseconds per run. Operations that overlap share the time in which any of them runs, in proportion.
 
     Attributes:
-      entries: phases, what is around them and the loop, the most expensive first.
-      unnamed_ms: operations without a name, such as copies.
-      idle_ms: no operation ran, nor was one waited for: launching them.
-      wall_ms: the sum of all.
+      entries: times of the phases, of the scopes around them and of the loop, the longest first.
+      unnamed_ms: time of operations without a name, such as copies.
+      idle_ms: time in which no operation runs and none is waited for.
+      wall_ms: the sum of all times.
     """
 
     entries: tuple[PhaseTime, ...]
@@ -77,45 +77,45 @@ class Profile:
 
     @property
     def heading(self) -> str:
-        """How much of the time the entries name."""
+        """The named share of the time, in words."""
         return f"{self.named_share:.0%} of the time has a name"
 
     @property
     def named_share(self) -> float:
-        """Share of the time that is some entry's."""
+        """The share of the time that the entries name."""
         return sum(entry.ms for entry in self.entries) / self.wall_ms
 
 
 @dataclasses.dataclass(frozen=True)
 class Scoped(UpdateRule):
-    """A rule whose operations outside its phases have names too: `initial_state`, `step`, `query`."""
+    """A rule that also names its operations outside phases: `initial_state`, `step`, `query`."""
 
     rule: UpdateRule
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
-        """The rule's."""
+        """See `UpdateRule`."""
         return self.rule.init_genome(key)
 
     def init_state(self, genome: Genome, key: Key[Array, ""], spec: Spec | Batch) -> PyTree:
-        """The rule's."""
+        """See `UpdateRule`."""
         with jax.named_scope("initial_state"):
             return self.rule.init_state(genome, key, spec)
 
     def step(self, genome: Genome, state: PyTree, batch: Batch) -> PyTree:
-        """The rule's."""
+        """See `UpdateRule`."""
         with jax.named_scope("step"):
             return self.rule.step(genome, state, batch)
 
     def predict(
         self, genome: Genome, state: PyTree, inputs: Float[Array, "batch inputs"]
     ) -> Float[Array, "batch outputs"]:
-        """The rule's."""
+        """See `UpdateRule`."""
         with jax.named_scope("query"):
             return self.rule.predict(genome, state, inputs)
 
 
 class Instruction(NamedTuple):
-    """What the compiled program says of an operation: its opcode, the scopes that it was written in, what it reads."""
+    """An operation of the compiled program: its opcode, its scopes, and the operations that it reads."""
 
     opcode: str
     op_name: str
@@ -127,7 +127,7 @@ VIEWS = frozenset({"bitcast", "get-tuple-element"})
 
 
 class Span(NamedTuple):
-    """A run of an operation in a trace, in nanoseconds."""
+    """One run of an operation in a trace, in nanoseconds."""
 
     operation: str
     start: float
@@ -150,19 +150,19 @@ def profile(workload: Workload, mode: Mode) -> Profile:
 
 
 def write_profiles(profiles: Mapping[str, Profile], folder: Path) -> Path:
-    """Writes them, by the names of their cases, into the folder's `profiles.json`."""
+    """Writes the profiles, by the names of their cases, into the folder's `profiles.json`."""
     entries = {name: dataclasses.asdict(found) for name, found in profiles.items()}
     return write_file(folder / PROFILES_FILE, json.dumps(entries, indent=1) + "\n")
 
 
 def read_profiles(folder: Path) -> dict[str, Profile]:
-    """Reads what `write_profiles` wrote."""
+    """Reads the profiles that `write_profiles` wrote."""
     found = json.loads((folder / PROFILES_FILE).read_text(encoding="utf-8"))
     return {name: Profile(**p | {"entries": tuple(PhaseTime(**e) for e in p["entries"])}) for name, p in found.items()}
 
 
 def trace(compiled: Any, arguments: Sequence[Any]) -> tuple[list[Span], float]:
-    """The operations of `RUNS` runs, and the seconds of all runs together."""
+    """The operations of `RUNS` runs, and the seconds of all runs."""
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
             start = time.perf_counter()
@@ -178,7 +178,7 @@ def trace(compiled: Any, arguments: Sequence[Any]) -> tuple[list[Span], float]:
 
 
 def instructions(program: str) -> dict[str, Instruction]:
-    """The instructions of a compiled program (`Compiled.as_text()`) by name; a fusion with a product is one."""
+    """The instructions of a compiled program (`Compiled.as_text()`) by name. A fusion with a product is a product."""
     pattern = re.compile(
         r"^\s*(?:ROOT )?%?([\w.-]+) = .*?[\]})] ([\w-]+)\((.*?)\)(?:.*?op_name=\"([^\"]*)\"|.*?$)", re.MULTILINE
     )
@@ -196,7 +196,7 @@ def instructions(program: str) -> dict[str, Instruction]:
 
 
 def scope_names(rule: UpdateRule) -> tuple[str, ...]:
-    """Names of the phases of a rule, and of what is around them; the first that an operation has is its phase."""
+    """Names of a rule's phases and of the scopes around them. The first name in an operation's scopes is its phase."""
     return ("initial_state", "query", *rule.phase_names, "step")
 
 
@@ -221,9 +221,9 @@ def summarise(
 
 
 def _waits(leaves: Iterable[Span], program: dict[str, Instruction]) -> Iterator[tuple[str, float]]:
-    """Gaps in which nothing runs, in nanoseconds, with the product whose result comes next into use.
+    """Gaps in which no operation runs, in nanoseconds, with the product whose result the next operation reads.
 
-    Other threads finish it meanwhile, which a trace does not see.
+    Other threads finish the product in such a gap; the trace does not show them.
     """
     started: dict[str, float] = {}
     reached = float("inf")
@@ -237,7 +237,7 @@ def _waits(leaves: Iterable[Span], program: dict[str, Instruction]) -> Iterator[
 
 
 def _sources(operation: str, program: dict[str, Instruction], started: Mapping[str, float]) -> set[str]:
-    """The products that it reads from and that have started; views of results are looked through."""
+    """The started products whose results the operation reads, directly or through views."""
     found: set[str] = set()
     for name in program.get(operation, UNKNOWN).operands:
         if name in started:
@@ -250,7 +250,7 @@ def _sources(operation: str, program: dict[str, Instruction], started: Mapping[s
 def find_phase(op_name: str, names: Sequence[str]) -> str | None:
     """The first of `names` among the scopes of an operation, such as `jit(loss)/jvp(while)/body/step/forward/mul`.
 
-    Outside all of them, what a loop reads and stores is `LOOP`.
+    Outside these names, reads and stores of a loop are `LOOP`.
     """
     scopes = set(re.split(r"[/()]", op_name))
     of_loop = scopes & INDEXING or op_name.endswith("jvp()/broadcast_in_dim")
@@ -258,14 +258,14 @@ def find_phase(op_name: str, names: Sequence[str]) -> str | None:
 
 
 def passage(op_name: str) -> Passage:
-    """Which pass an operation belongs to."""
+    """The pass of an operation."""
     if "rematted_computation" in op_name:
         return "recomputed"
     return "gradient" if "transpose(" in op_name else "first"
 
 
 def is_product(operation: str, instruction: Instruction) -> bool:
-    """Whether an operation is a matrix product, perhaps with something fused into it."""
+    """Whether an operation is a matrix product, alone or in a fusion."""
     return instruction.opcode == "dot" or instruction.op_name.endswith("dot_general") or "gemm" in operation
 
 
@@ -278,7 +278,7 @@ def _intervals(plane: Any) -> Iterator[Span]:
 
 
 def _union(intervals: Iterable[Span]) -> float:
-    """Nanoseconds in which at least one interval is open."""
+    """Nanoseconds in which at least one operation runs."""
     total, reached = 0.0, float("-inf")
     for interval in sorted(intervals, key=lambda interval: interval.start):
         total += max(0.0, interval.end - max(interval.start, reached))

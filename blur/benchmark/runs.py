@@ -1,4 +1,4 @@
-"""The benchmark itself: cases are played one after the other, and each becomes a record."""
+"""Runs of the benchmark: cases are played one after the other, and each case becomes a record."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FILE_NAME = "benchmark.json"
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """What the benchmark ran on.
+    """The machine of a benchmark.
 
     Attributes:
-      platform, device: as JAX calls them.
+      platform, device: JAX's names.
       cores: CPU cores that the process may use.
-      jax: version.
+      jax: the version of JAX.
       gemm_gflops, gemm_median_gflops: for each precision of large matrix products the best and the median rate of the
         whole run, in 10⁹ operations per second.
     """
@@ -42,19 +42,18 @@ class Machine:
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkRecord:
-    """What was measured in one case. Rivals that did not play have None.
+    """The measurements of one case. A rival that did not play has None.
 
     Attributes:
-      workload, mode, population: the case; `mapping` how its population was mapped.
+      workload, mode, population, mapping: the case.
       median_ms, spread_ms: milliseconds of a run of the engine: median and interquartile range of `runs`.
-      compile_s: seconds to lower and compile (a persistent compilation cache, where one is set, shortens them).
-      peak_mib: arguments, results and temporaries in MiB, as the compiler plans them; None where it
-        does not tell.
+      compile_s: seconds to lower and compile; a persistent compilation cache shortens them.
+      peak_mib: memory of arguments, results and temporaries in MiB in the compiler's plan; None without a plan.
       flop: operations that the algorithm needs, see `blur.benchmark.workloads.flop`.
-      gemm_gflops: median rate of a large matrix product in the turns of this case, in the precision that JAX chooses.
-      roofline_ratio: flop / (median time · gemm rate): 1 were it nothing but large matrix products.
-      naive_ms, sgd_ms: medians of the naive reference, and of an episode of plain SGD (in either mode).
-      machine: what it ran on.
+      gemm_gflops: median rate of a large matrix product in the turns of this case, in JAX's default precision.
+      roofline_ratio: flop / (median time · gemm rate); large matrix products alone have the ratio 1.
+      naive_ms, sgd_ms: medians of the naive reference, and of an episode of plain SGD (in both modes).
+      machine: the machine.
     """
 
     workload: str
@@ -76,13 +75,13 @@ class BenchmarkRecord:
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkPlan:
-    """What is timed and for how long.
+    """The cases of a benchmark, and the time for each.
 
     Attributes:
       workloads: networks and episodes.
       populations: sizes of the populations that play forward-only.
-      mapping: how populations are mapped.
-      seconds: how long the contestants of a case take turns (at least three rounds).
+      mapping: the mapping of populations.
+      seconds: seconds in which the contestants of a case take turns, for at least three rounds.
       gemm_size: rows and columns of the matrices that set the roofline; None for the device's default.
     """
 
@@ -105,7 +104,7 @@ class BenchmarkPlan:
 
 @dataclasses.dataclass(frozen=True)
 class _Timing:
-    """Seconds of every contestant and matrix product in the turns of one case, and what compiling the engine told."""
+    """Seconds of every contestant and matrix product in one case, and the engine's compile time and memory."""
 
     case: Case
     times: dict[str, list[float]]
@@ -114,7 +113,7 @@ class _Timing:
 
 
 def benchmark(plan: BenchmarkPlan, report: Callable[[str], None] = lambda line: None) -> list[BenchmarkRecord]:
-    """Measures every case of the plan; `report` hears a line before each."""
+    """Measures every case of the plan, and calls `report` with a line before each case."""
     size = plan.gemm_size or gemm_size()
     products = {f"gemm {precision}": product for precision, product in gemm_contestants(size).items()}
     timings = []
@@ -128,12 +127,12 @@ def benchmark(plan: BenchmarkPlan, report: Callable[[str], None] = lambda line: 
 
 
 def write_records(records: Sequence[BenchmarkRecord], folder: Path) -> Path:
-    """Writes them as a list into the folder's `benchmark.json`."""
+    """Writes the records as a list into the folder's `benchmark.json`."""
     return write_file(folder / FILE_NAME, json.dumps([dataclasses.asdict(r) for r in records], indent=1) + "\n")
 
 
 def read_records(folder: Path) -> list[BenchmarkRecord]:
-    """Reads what `write_records` wrote."""
+    """Reads the records that `write_records` wrote."""
     entries = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
     return [BenchmarkRecord(**entry | {"machine": Machine(**entry["machine"])}) for entry in entries]
 

@@ -1,4 +1,4 @@
-"""Dense and dual synapses of the input, compared: where the dual form is faster, and whether `auto` finds that out."""
+"""Dense and dual synapses of the input, compared: the times of both forms, and the form that `auto` chooses."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class StoragePlan:
     Attributes:
       workload: the network.
       population: genomes that play the same episode.
-      steps: inner steps T.
-      batches: examples per step.
-      mapping: how the population is mapped.
-      seconds: how long the two forms take turns (at least three rounds).
+      steps: numbers of inner steps T.
+      batches: numbers of examples per step.
+      mapping: the mapping of the population.
+      seconds: seconds in which the two forms take turns, for at least three rounds.
     """
 
     workload: str = "wide"
@@ -43,14 +43,14 @@ class StoragePlan:
 
 @dataclasses.dataclass(frozen=True)
 class StorageRecord:
-    """What one size of episodes took: medians in milliseconds, for the whole population.
+    """The measurements of one size of episodes: medians in milliseconds, for the whole population.
 
     Attributes:
       workload, population, steps, batch: the case.
-      dense_ms, dual_ms: time of the population in either form.
-      dense_mib, dual_mib: memory as the compiler plans it; None where it does not tell.
-      auto: the form that storage `auto` takes.
-      device: where it ran, as JAX calls it.
+      dense_ms, dual_ms: time of the population in each form.
+      dense_mib, dual_mib: memory in the compiler's plan; None without a plan.
+      auto: the form that storage `auto` chooses.
+      device: JAX's name of the device.
     """
 
     workload: str
@@ -66,7 +66,7 @@ class StorageRecord:
 
 
 def compare_storage(plan: StoragePlan, report: Callable[[str], None] = lambda line: None) -> list[StorageRecord]:
-    """Measures every size of episodes; `report` hears a line before each."""
+    """Measures every size of episodes, and calls `report` with a line before each size."""
     sizes = list(itertools.product(plan.steps, plan.batches))
     records = []
     for number, (steps, batch) in enumerate(sizes, start=1):
@@ -85,10 +85,10 @@ def compare_storage(plan: StoragePlan, report: Callable[[str], None] = lambda li
 
 
 def write_storage_records(records: Sequence[StorageRecord], folder: Path) -> Path:
-    """Writes them as a list into the folder's `storage.json`."""
+    """Writes the records as a list into the folder's `storage.json`."""
     return write_file(folder / STORAGE_FILE, json.dumps([dataclasses.asdict(r) for r in records], indent=1) + "\n")
 
 
 def read_storage_records(folder: Path) -> list[StorageRecord]:
-    """Reads what `write_storage_records` wrote."""
+    """Reads the records that `write_storage_records` wrote."""
     return [StorageRecord(**entry) for entry in json.loads((folder / STORAGE_FILE).read_text(encoding="utf-8"))]

@@ -1,4 +1,4 @@
-"""Tables of a benchmark, as rows of text for the terminal and for the README."""
+"""Tables of a benchmark, as rows of text for the terminal and for the documentation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROFILE_HEADING = ("phase", "pass", "products ms", "other ms", "share")
 
 
 def rows(records: Sequence[BenchmarkRecord]) -> list[tuple[str, ...]]:
-    """A row per case under `HEADING`; – is what was not measured."""
+    """A row per case under `HEADING`; – stands for a value that was not measured."""
     return [
         (
             record.workload,
@@ -81,7 +81,7 @@ def storage_rows(records: Sequence[StorageRecord]) -> list[tuple[str, ...]]:
 
 
 def profile_rows(profile: Profile) -> list[tuple[str, ...]]:
-    """A row per phase and pass under `PROFILE_HEADING`, the most expensive first, then the rest and the sum."""
+    """A row per phase and pass under `PROFILE_HEADING`, the longest time first, then other times and the sum."""
     found: list[tuple[str, ...]] = [
         (entry.phase, entry.passage, f"{entry.products_ms:.2f}", f"{entry.other_ms:.2f}", _share(entry.ms, profile))
         for entry in profile.entries
@@ -102,7 +102,7 @@ def describe(machine: Machine) -> str:
 
 
 def table(title: str, heading: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
-    """A rich table of at most 80 columns, the first to the left and the others to the right."""
+    """A rich table, at most 80 characters wide; its first column is aligned left, its other columns right."""
     drawn = Table(title=title or None, box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
     for index, column in enumerate(heading):
         drawn.add_column(column, justify="right" if index else "left", no_wrap=True)

@@ -1,4 +1,4 @@
-"""What the engine should reach on a CPU with two cores, and whether it did."""
+"""Targets of the engine on a CPU with two cores, and their verdicts."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Measure = Callable[[Sequence[BenchmarkRecord]], float | None]
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A goal.
+    """A target.
 
     Attributes:
-      name: how tables call it.
-      quantity: what is measured, as tables say it.
-      measure: its value from all records of a benchmark, None where they do not tell.
-      limit: what it should reach.
-      at_least: whether the limit is the least or the most.
-      case: the one case it is about, None where there are several.
+      name: its name in tables.
+      quantity: the name of the measured quantity in tables.
+      measure: from all records of a benchmark to the quantity, or to None if it was not measured.
+      limit: the limit.
+      at_least: whether the quantity must be at least or at most the limit.
+      case: the case of the target; None for a target about several cases.
     """
 
     name: str
@@ -37,9 +37,9 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """A target and what was reached: `measured` to three digits, `met`; both None if it was not measured.
+    """A target, the measured quantity to three digits, and whether the target is met; None if it was not measured.
 
-    `reference_ms` is the case's time scaled to the reference machine, t · rate / 380 GFLOP/s.
+    `reference_ms` is the time of the case scaled to the reference machine, t · rate / 380 GFLOP/s.
     """
 
     target: Target
@@ -54,7 +54,7 @@ def find(records: Sequence[BenchmarkRecord], case: tuple[str, Mode, int]) -> Ben
 
 
 def judge(target: Target, records: Sequence[BenchmarkRecord]) -> Verdict:
-    """Compares what was measured, rounded to the three digits that are printed, with the limit."""
+    """Compares the measured quantity, rounded to the three printed digits, with the limit."""
     measured = target.measure(records)
     record = None if target.case is None else find(records, target.case)
     reference = None if record is None else record.median_ms * record.gemm_gflops / REFERENCE_GFLOPS
@@ -65,7 +65,7 @@ def judge(target: Target, records: Sequence[BenchmarkRecord]) -> Verdict:
 
 
 def missed_cases(records: Sequence[BenchmarkRecord]) -> list[tuple[str, Mode]]:
-    """Workload and mode of every target about one case that was not reached, be it of one genome or of many."""
+    """Workload and mode of every missed target that is about one case."""
     missed = [v.target.case for v in (judge(target, records) for target in TARGETS) if v.met is False and v.target.case]
     return list(dict.fromkeys((workload, mode) for workload, mode, _ in missed))
 
@@ -87,7 +87,7 @@ def _boolean_ms(records: Sequence[BenchmarkRecord]) -> float | None:
 
 
 def _worst_growth(records: Sequence[BenchmarkRecord]) -> float | None:
-    """The largest quotient, over workloads, of a genome's cost among 256 and among 16."""
+    """The largest quotient, over workloads, of a genome's cost in a population of 256 and in one of 16."""
     pairs = [
         (find(records, (name, "forward", 256)), find(records, (name, "forward", 16)))
         for name in dict.fromkeys(record.workload for record in records)
@@ -109,4 +109,4 @@ TARGETS = (
     Target("a genome's cost, 256 to 16", "worst quotient", _worst_growth, 1.0),
     Target("slowest compilation, gradient", "s", _slowest_compilation, 10.0),
 )
-"""Goals of the engine on two CPU cores."""
+"""Targets of the engine on two CPU cores."""

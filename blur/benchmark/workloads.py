@@ -1,4 +1,4 @@
-"""What is timed: networks and episodes of fixed sizes, and the operations that they need."""
+"""Workloads of the benchmark: networks and episodes of fixed sizes, and the operations that they need."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Mode = Literal["forward", "gradient"]
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """An episode of one size, and the rule that plays it with its default options.
+    """An episode of one size, and the rule that plays it.
 
     Attributes:
-      name: how tables call it.
+      name: its name in tables.
       sizes: neurons of each layer, from inputs to outputs; one output means the sign of x₁ x₂ (or of x₁), in ±1.
       states: states k of neurons and synapses.
       batch: examples per inner step, and in the query.
       steps: inner steps T.
-      gradient_only: whether only its gradient is of interest.
+      gradient_only: whether only the gradient is timed.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Workload:
 
     @property
     def rule(self) -> Bidirectional:
-        """The bidirectional rule as published, without what this package adds."""
+        """The bidirectional rule as published, without the additions of this package."""
         return Bidirectional(
             hidden=self.sizes[1:-1],
             states=self.states,

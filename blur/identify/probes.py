@@ -1,6 +1,6 @@
-"""What a learner does on tasks: predictions, sensitivities, losses and spectra, task by task.
+"""Measurements of a learner on tasks: predictions, sensitivities and losses, task by task.
 
-The measures are those of von Oswald et al. (ICML 2023, §3 and App. A.8); losses are halved squared errors as there.
+The measures are those of von Oswald et al. (ICML 2023, §3 and App. A.8). As there, a loss is half a squared error.
 """
 
 from __future__ import annotations
@@ -19,18 +19,17 @@ from blur.core.rule import Genome, UpdateRule
 from blur.tasks.task import Task
 
 KEY = jax.random.key(0)
-"""Of learners whose start is not random."""
-
+"""The key of initial states. Learners in context have no random start."""
 
 AT_ONCE = 20_000
-"""Tasks that are computed together."""
+"""The number of tasks that are computed together."""
 
 
 @functools.partial(jax.jit, static_argnames=("count", "context", "layers", "split"))
 def draw_tasks(
     task: Task, key: Key[Array, ""], count: int, *, context: int, layers: int, split: Split = "test"
 ) -> Episode:
-    """`count` episodes, stacked along a leading axis, of `context` pairs and `layers` inner steps."""
+    """Draws `count` episodes of `context` pairs and `layers` inner steps, stacked along a leading axis."""
 
     def draw(key: Key[Array, ""]) -> Episode:
         return task.sample(key, steps=layers, batch_size=context, split=split)
@@ -40,7 +39,7 @@ def draw_tasks(
 
 @functools.partial(jax.jit, static_argnames="rule")
 def predictions(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[Array, "tasks queries outputs"]:
-    """Outputs on every task's queries after learning from its context."""
+    """Outputs for the queries of every task, after learning from the task's context."""
 
     def predict(episode: Episode) -> Array:
         return rule.predict(genome, train_on(rule, genome, KEY, episode), episode.query.inputs)
@@ -50,7 +49,7 @@ def predictions(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[Array
 
 @functools.partial(jax.jit, static_argnames="rule")
 def sensitivities(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[Array, "tasks inputs"]:
-    """∂f(x_q)/∂x_q of the first output at every task's first query."""
+    """∂f(x_q)/∂x_q of the first output, at the first query of every task."""
 
     def slope(episode: Episode) -> Array:
         state = train_on(rule, genome, KEY, episode)
@@ -61,7 +60,7 @@ def sensitivities(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[Arr
 
 @functools.partial(jax.jit, static_argnames="rule")
 def losses_by_layer(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[Array, "tasks layers"]:
-    """Loss on every task after each inner step, or after each layer where one step is all layers."""
+    """The loss on every task after each inner step; after each layer, if one inner step is all layers."""
 
     def curve(episode: Episode) -> Array:
         x, y = episode.query.inputs, episode.query.targets
@@ -73,7 +72,7 @@ def losses_by_layer(rule: UpdateRule, genome: Genome, tasks: Episode) -> Float[A
 
 
 def half_squared_errors(outputs: Float[Array, "tasks queries outputs"], tasks: Episode) -> Float[Array, "tasks"]:
-    """½ ‖f − y‖² of every task, averaged over its queries."""
+    """½ ‖f − y‖² of every task, as a mean over its queries."""
     return jnp.mean(jnp.sum((outputs - tasks.query.targets) ** 2, axis=-1), axis=-1) / 2
 
 
@@ -91,7 +90,7 @@ def losses_of(
     layers: int,
     split: Split = "test",
 ) -> dict[str, Float[np.ndarray, "tasks"]]:
-    """Every learner's loss on the same `count` tasks, which need not fit in memory together."""
+    """The losses of all learners on the same `count` tasks. At most `AT_ONCE` tasks are in memory at a time."""
     losses: dict[str, list[np.ndarray]] = {name: [] for name in learners}
     for index, start in enumerate(range(0, count, AT_ONCE)):
         size = min(AT_ONCE, count - start)

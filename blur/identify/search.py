@@ -1,4 +1,4 @@
-"""The best genome of a few numbers, by a grid that moves."""
+"""Search for the best genome of a few numbers, on a grid that moves."""
 
 from __future__ import annotations
 
@@ -19,18 +19,21 @@ from blur.support.errors import short
 def best_genome(
     rule: UpdateRule, tasks: Episode, grid: Mapping[str, Float[np.ndarray, "_points"]], rounds: int = 2
 ) -> Genome:
-    """The genome of a few numbers with the least mean loss on `tasks`, which should be validation tasks.
+    """The genome with the least mean loss on `tasks`. Pass validation tasks, not test tasks.
+
+    The search tries all combinations of the grid's values. If the best value of a number is at an edge of the grid, the
+    grid moves so that this value is its middle, and the search repeats until the best genome is inside. Each further
+    round searches a finer grid, between the neighbours of the best values.
 
     Args:
-      rule: its genome is a number per name in `grid`, as that of `GradientDescentAttention`.
-      tasks: to tune on.
-      grid: evenly spaced values of each number, or one value; all combinations are tried. Where the best is at an edge,
-        the grid moves there and is searched again, until the best is inside.
-      rounds: the grid is searched so often, from the second time on between the neighbours of the best.
+      rule: a rule whose genome has one number per name in `grid`, such as `GradientDescentAttention`.
+      tasks: the tasks that the genome is tuned on.
+      grid: values of each number: one, or at least three that are evenly spaced.
+      rounds: the number of rounds.
 
     Raises:
-      ValueError: the grid does not fit the rule's genome, all of it diverges, or its best is still at an edge after
-        `MOST_MOVES` moves; or `rounds` is not a whole number of at least 1.
+      ValueError: the grid does not fit the rule's genome; every genome of the grid diverges; the best genome is still
+        at an edge after `MOST_MOVES` moves; or `rounds` is not a whole number of at least 1.
     """
     _check_search(rule, grid, rounds)
 
@@ -51,11 +54,11 @@ Axes = dict[str, Float[np.ndarray, "_points"]]
 
 
 MOST_MOVES = 16
-"""How often a grid moves towards the best genome."""
+"""The most moves of a grid towards the best genome."""
 
 
 def _check_search(rule: UpdateRule, grid: Mapping[str, Float[np.ndarray, "_points"]], rounds: int) -> None:
-    """Raises ValueError unless the grid has evenly spaced values for each number of the rule, and there is a round."""
+    """Raises ValueError unless the grid has evenly spaced values of each number of the genome, and `rounds` ≥ 1."""
     if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
         raise ValueError(f"rounds is {short(rounds)}; expected a whole number of at least 1")
     one = {name: np.zeros(()) for name in grid}
@@ -70,7 +73,7 @@ def _check_search(rule: UpdateRule, grid: Mapping[str, Float[np.ndarray, "_point
 
 
 def _best_inside(search: Callable[[Genome], Array], axes: Axes) -> dict[str, int]:
-    """Where the best genome is on the axes, which move until it is not at an edge."""
+    """The place of the best genome on each axis. The axes move until no place is at an edge."""
     for _ in range(MOST_MOVES + 1):
         places = _best_places(search, axes)
         at_edge = [name for name, axis in axes.items() if len(axis) > 1 and places[name] in (0, len(axis) - 1)]
@@ -85,7 +88,7 @@ def _best_inside(search: Callable[[Genome], Array], axes: Axes) -> dict[str, int
 
 
 def _best_places(search: Callable[[Genome], Array], axes: Axes) -> dict[str, int]:
-    """Where the genome with the least loss is on each axis."""
+    """The place on each axis of the genome with the least loss."""
     values = [mesh.ravel() for mesh in np.meshgrid(*axes.values(), indexing="ij")]
     losses = np.asarray(search({n: jnp.asarray(v, jnp.result_type(float)) for n, v in zip(axes, values, strict=True)}))
     if not np.isfinite(losses).any():
@@ -95,5 +98,5 @@ def _best_places(search: Callable[[Genome], Array], axes: Axes) -> dict[str, int
 
 
 def _around(axis: Float[np.ndarray, "points"], place: int) -> Float[np.ndarray, "points"]:
-    """As many values between the neighbours of one."""
+    """A finer axis with as many values, between the neighbours of one value."""
     return np.linspace(axis[max(place - 1, 0)], axis[min(place + 1, len(axis) - 1)], len(axis))

@@ -15,19 +15,15 @@ from blur.evaluation.records import EvaluationRecord
 from blur.support.figures import GREY, literal, save_png, spread, tidy
 
 LEARNER_COLOURS = ("#D55E00", "#CC79A7", "#000000")
-
-
 OPTIMIZER_COLOURS = {"sgd": "#56B4E9", "momentum": "#0072B2", "adam": "#009E73"}
-
-
 OTHER_COLOUR = "#999999"
 """Colours that colour-blind readers can tell apart (Okabe & Ito 2008)."""
 
 
 def plot_curves(records: Sequence[EvaluationRecord], path: str | Path) -> Path:
-    """Writes a PNG of the learning curves of one condition: means over episodes, bands their 95 % intervals.
+    """Writes a PNG with the learning curves of one condition: means over episodes, with bands of 95 % intervals.
 
-    Learners are thick; baselines are solid with batch normalisation and dashed without.
+    Lines of learners are thick. Lines of baselines are solid with batch normalisation and dashed without.
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
@@ -55,19 +51,19 @@ def draw_curves(axes: Axes, records: Sequence[EvaluationRecord]) -> None:
 
 
 def is_dashed(record: EvaluationRecord) -> bool:
-    """Whether its curve is: baselines without batch normalisation."""
+    """Whether the curve is dashed: a baseline without batch normalisation."""
     return record.kind == "baseline" and "+bn" not in record.learner
 
 
 def plot_comparison(records: Sequence[EvaluationRecord], path: str | Path) -> Path:
-    """Writes a PNG of final scores: points with intervals for one condition, a heat map of learners for several."""
+    """Writes a PNG of final scores: points with intervals for one condition, a heat map for several conditions."""
     conditions = list(dict.fromkeys(record.condition for record in records))
     figure = _points(records) if len(conditions) == 1 else heat_map(records)
     return save_png(figure, path)
 
 
 def colours(records: Sequence[EvaluationRecord]) -> list[str]:
-    """A colour per record: warm ones for learners, one per optimiser for baselines."""
+    """A colour per record: warm colours for learners, a colour per optimiser for baselines."""
     learners = iter(LEARNER_COLOURS * len(records))
     return [
         next(learners)
@@ -122,7 +118,7 @@ def _points(records: Sequence[EvaluationRecord]) -> Figure:
 
 
 def heat_map(records: Sequence[EvaluationRecord]) -> Figure:
-    """Learners × conditions: colour is the difference to the best baseline, numbers are final scores."""
+    """Learners × conditions. A cell's number is the final score; its colour is the difference to the best baseline."""
     names = list(dict.fromkeys(record.learner for record in records))
     conditions = list(dict.fromkeys(record.condition for record in records))
     cells = {(record.learner, record.condition): record for record in records}
@@ -153,7 +149,7 @@ def heat_map(records: Sequence[EvaluationRecord]) -> Figure:
 
 
 def advantage(record: EvaluationRecord | None) -> float:
-    """How much better than the best baseline: in accuracy, or as log₁₀ of the quotient of losses."""
+    """The advantage over the best baseline: a difference of accuracies, or log₁₀ of the quotient of losses."""
     if record is None or record.curve_mean[-1] is None or record.paired_difference_mean is None:
         return float("nan")
     if record.metric == "accuracy":

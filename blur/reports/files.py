@@ -35,10 +35,10 @@ def write_results(
     Each file appears whole or not at all.
 
     Args:
-      records: of one condition after the other, as `evaluate` returns them.
-      plans: what was compared.
-      folder: where to.
-      learners: those whose genomes the report shows.
+      records: the records of `evaluate`, one condition after the other.
+      plans: the plans of the evaluation.
+      folder: the folder of the files.
+      learners: the learners whose genomes the report shows.
 
     Returns:
       The files.
@@ -66,7 +66,7 @@ def write_results(
 
 
 def write_tables(records: Sequence[EvaluationRecord], plans: Sequence[EvaluationPlan], folder: Path) -> list[Path]:
-    """Writes `plan.json` (a list of plans), `results.json`, `results.csv` and `summary.md`; these are quick to write.
+    """Writes `plan.json` (a list of plans), `results.json`, `results.csv` and `summary.md`.
 
     Raises:
       ValueError: there are no records.
@@ -87,7 +87,7 @@ def to_json(value: Any) -> str:
 
 
 def to_csv(records: Sequence[EvaluationRecord]) -> str:
-    """One row per record: intervals as two columns, tuned hyper-parameters as JSON, no curves and no grids."""
+    """One row per record. An interval is two columns, tuned hyper-parameters are JSON; no curves, no grids."""
     rows = [_csv_row(record) for record in records]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -104,7 +104,7 @@ def condition_slug(record: EvaluationRecord) -> str:
 
 
 def print_results(records: Sequence[EvaluationRecord], console: Console | None = None) -> None:
-    """Prints who wins, what every learner costs, how each compares with every baseline; of all conditions a summary.
+    """Prints the scores, costs and comparisons of every condition, then a summary of all conditions.
 
     Examples:
       >>> import jax
@@ -131,7 +131,7 @@ def print_results(records: Sequence[EvaluationRecord], console: Console | None =
 
 
 def results_table(records: Sequence[EvaluationRecord]) -> Table:
-    """The learners of one condition, best first, and who is better than the best baseline; 80 columns wide at most."""
+    """The learners of one condition, best first, with their verdicts; the table is at most 80 columns wide."""
     first = records[0]
     table = Table(
         title=escape(str(first.condition)),
@@ -148,7 +148,7 @@ def results_table(records: Sequence[EvaluationRecord]) -> Table:
 
 
 def details_table(records: Sequence[EvaluationRecord]) -> Table:
-    """What the learners of one condition cost, and what the baselines were tuned to; in the same order."""
+    """Costs of the learners of one condition, and tuned hyper-parameters of the baselines; in the same order."""
     table = Table()
     table.add_column("learner", overflow="fold")
     table.add_column("parameters", justify="right", no_wrap=True)
@@ -160,7 +160,7 @@ def details_table(records: Sequence[EvaluationRecord]) -> Table:
 
 
 def summary(record: EvaluationRecord) -> str:
-    """How a learner compares with every baseline, in rich's markup."""
+    """The verdicts of a learner against every baseline, in rich's markup."""
     against = ", ".join(f"{_mark(verdict)} {name}" for name, verdict in record.verdicts.items())
     return f"[bold]{escape(record.learner)}[/] against each baseline: {against}"
 

@@ -1,4 +1,4 @@
-"""HTML from nested function calls: text is escaped unless it is markup already."""
+"""HTML from nested function calls. `Markup` stays as it is; other text is escaped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ VOID = {"img", "meta"}
 
 
 class Markup(str):
-    """Text that is HTML already; `element` takes it as it is."""
+    """Text that is HTML; `element` does not escape it."""
 
 
 def element(tag: str, /, *children: str, **attributes: str | None) -> Markup:
@@ -17,8 +17,9 @@ def element(tag: str, /, *children: str, **attributes: str | None) -> Markup:
 
     Args:
       tag: the element's name.
-      *children: `Markup`, or text that is escaped.
-      **attributes: their values are escaped; an underscore at the end is dropped, None leaves an attribute out.
+      *children: `Markup`, or text, which is escaped.
+      **attributes: attributes; their values are escaped. An underscore at the end of a name is dropped (`class_`). An
+        attribute with the value None is left out.
     """
     written = "".join(
         f' {key.rstrip("_")}="{html.escape(value)}"' for key, value in attributes.items() if value is not None
@@ -28,7 +29,7 @@ def element(tag: str, /, *children: str, **attributes: str | None) -> Markup:
 
 
 def scrolling_table(*rows: Markup, caption: str | None = None, class_: str | None = None) -> Markup:
-    """A table in a box that scrolls sideways on its own."""
+    """A table in a box that scrolls sideways."""
     captions = [] if caption is None else [element("caption", caption)]
     return element("div", element("table", *captions, *rows, class_=class_), class_="scroll", tabindex="0")
 

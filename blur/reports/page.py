@@ -1,4 +1,4 @@
-"""The results of an evaluation as one HTML page that needs nothing beside it: no script, no font, no picture file."""
+"""The results of an evaluation as one HTML page, which needs no script, no font and no picture file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from blur.support.errors import short
 from blur.support.figures import GREY
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-"""What the browser may do for the page: names in it come from strangers' files."""
+"""The page's permissions in a browser. They are narrow, because names on the page come from strangers' files."""
 
 Cell = Callable[[EvaluationRecord], Markup]
 
@@ -70,13 +70,13 @@ def html_report(
 
 
 def _what_was_done(records: Sequence[EvaluationRecord]) -> str:
-    """What was compared and how, in two sentences."""
+    """The comparison in two sentences."""
     first = records[0]
     baselines = len({record.learner for record in records if record.kind == "baseline"})
     return (
-        f"Each genome and {baselines} baselines, whose hyper-parameters were tuned for every condition on validation "
-        f"episodes, learned the same {first.episodes} test episodes from the same keys and were scored on examples "
-        "that no support contains. Differences are paired, episode by episode, and have 95 % bootstrap intervals."
+        f"Each genome and {baselines} baselines learned the same {first.episodes} test episodes from the same keys and "
+        "were scored on examples that no support contains. The baselines' hyper-parameters were tuned for every "
+        "condition on validation episodes. Differences are paired by episode and have 95 % bootstrap intervals."
     )
 
 
@@ -102,7 +102,7 @@ def _verdict(record: EvaluationRecord, text: str) -> Markup:
 
 
 def _heat_maps(groups: Sequence[Sequence[EvaluationRecord]]) -> Markup:
-    """Conditions × learners: scores, and how they differ from the best baseline's."""
+    """Conditions × learners: scores, and their differences to the best baseline."""
     advantages = [abs(advantage(record)) for group in groups for record in group]
     limit = max((value for value in advantages if math.isfinite(value)), default=0.0) or 1.0
 
@@ -140,7 +140,7 @@ def _heat_map(caption: str, groups: Sequence[Sequence[EvaluationRecord]], cell: 
 
 
 def _condition(records: Sequence[EvaluationRecord], anchor: str) -> Markup:
-    """The learners of one condition, best first, beside their curves; the table is the curves' legend."""
+    """The learners of one condition, best first, beside their curves. The table is the legend of the curves."""
     order = ranked(records)
     colour_of = {record.learner: colour for record, colour in zip(records, colours(records), strict=True)}
     results = [_result(record, colour_of[record.learner]) for record in order]
@@ -186,7 +186,7 @@ def _details(record: EvaluationRecord) -> Markup:
 
 
 def _curves(records: Sequence[EvaluationRecord]) -> str:
-    """The learning curves as the address of an SVG that is its own content, sized to be read on a phone."""
+    """The learning curves as an SVG in a data address; the size suits a phone."""
     figure = Figure(figsize=(4.8, 3.2), layout="constrained")
     axes = figure.add_subplot()
     draw_curves(axes, records)

@@ -1,4 +1,4 @@
-"""Colours of cells in tables, from matplotlib's maps."""
+"""Colours of table cells, from matplotlib's maps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEQUENTIAL = "YlGnBu"
 
 
 def shade(value: float, colours: str) -> str | None:
-    """A style with the colour of a value and a text colour that is readable on it; None for NaN."""
+    """A style with the value's colour and a readable text colour; None for NaN."""
     if math.isnan(value):
         return None
     red, green, blue, _ = colour = colormaps[colours]((value + 1) / 2 if colours == DIVERGING else value)

@@ -1,4 +1,4 @@
-"""All conditions of an evaluation in one table: a row per learner, against the baseline that was best on validation."""
+"""All conditions of an evaluation in one table: a row per condition and learner, against the best baseline."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def summary_rows(records: Sequence[EvaluationRecord]) -> list[tuple[str, ...]]:
 
 
 def summary_markdown(records: Sequence[EvaluationRecord]) -> str:
-    """The table in Markdown, and what its figures mean."""
+    """The table in Markdown, with an explanation of its figures."""
     lines = [HEADING, ("---",) * len(HEADING), *summary_rows(records)]
     cells = [[cell.replace("\\", "\\\\").replace("|", "\\|") for cell in line] for line in lines]
     return "".join(f"| {' | '.join(line)} |\n" for line in cells) + f"\n{explanation(records)}\n"
@@ -52,7 +52,7 @@ def summary_table(records: Sequence[EvaluationRecord]) -> Table:
 
 
 def explanation(records: Sequence[EvaluationRecord]) -> str:
-    """What the figures mean, in a few sentences."""
+    """An explanation of the table's figures."""
     metrics = {record.metric for record in records}
     words = {"accuracy": "accuracy", "loss": "loss where there are no classes"}
     return (

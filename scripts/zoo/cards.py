@@ -1,7 +1,7 @@
 """Put test figures into the cards of genomes: python scripts/zoo/cards.py FOLDER … --command COMMAND
 
-FOLDER is the output of COMMAND, a `blur evaluate` of genomes that ship. The rows of its `summary.md` that are about a
-genome replace the test figures in that genome's card; its numbers stay as they are.
+FOLDER is the output of COMMAND, a `blur evaluate` of genomes that ship. Its file `summary.md` has rows about each
+genome. These rows replace the test figures in the genome's card; the genome itself does not change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from blur.reports.summary import HEADING
 
 
 def test_rows(folder: Path) -> dict[str, list[str]]:
-    """What an evaluation found, in words, by genome."""
+    """The test figures of an evaluation, in words, by genome."""
     lines = (folder / "summary.md").read_text(encoding="utf-8").splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     found: dict[str, list[str]] = {}
@@ -28,17 +28,17 @@ def test_rows(folder: Path) -> dict[str, list[str]]:
 
 
 def update(path: Path, rows: Sequence[str], command: str) -> None:
-    """Writes the file again, with test figures in its card."""
+    """Rewrites the file with test figures in its card."""
     file = load_genome(path)
     metrics = {**file.card.get("metrics", {}), "test": {"command": command, "results": list(rows)}}
     save_genome(path, file.rule, file.genome, **{**file.card, "metrics": metrics})
 
 
 def main() -> None:
-    """Updates the cards of all genomes that the evaluations are about."""
+    """Updates the cards of all evaluated genomes."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="output of the evaluation")
-    options.add_argument("--command", required=True, help="the evaluation's command, as the card will tell it")
+    options.add_argument("--command", required=True, help="the evaluation's command, for the card")
     options.add_argument("--genomes", type=Path, default=Path("genomes"), help="folder of the genome files")
     arguments = options.parse_args()
     rows: dict[str, list[str]] = {}

@@ -1,6 +1,7 @@
 """Train the in-context learners that ship with blur: python scripts/zoo/in_context.py [--out genomes] [NAME …]
 
-The quick recipes of claims A3, A4, A7, A8 and A9; about fifteen minutes on two cores.
+Without a name, all are trained. The recipes are the quick ones of claims A3, A4, A7, A8 and A9; they take about fifteen
+minutes on two cores.
 """
 
 from __future__ import annotations
@@ -34,7 +35,16 @@ FEW_DIVERGE = "more are better (up to 100 tried), up to 5 worse than a predictio
 
 @dataclasses.dataclass(frozen=True)
 class Shipped:
-    """One genome, how it is made, and on what data it works: their scale, and other numbers of pairs than `CONTEXT`."""
+    """A genome that ships, and its training.
+
+    Attributes:
+      summary: what the genome does, in one or two sentences.
+      other_contexts: how well it does with other numbers of pairs than `CONTEXT`.
+      rule: the rule of the genome.
+      training: the recipe.
+      task: the task of the training.
+      scale: the scale of inputs and targets.
+    """
 
     summary: str
     other_contexts: str
@@ -45,7 +55,7 @@ class Shipped:
 
     @property
     def description(self) -> str:
-        """As its card says."""
+        """The description on its card."""
         trained = f"{self.scale}, as they are; meta-trained on contexts of {CONTEXT} pairs"
         return f"{self.summary} {trained}: {self.other_contexts}."
 
@@ -111,7 +121,7 @@ def ship(name: str, folder: Path) -> None:
 
 
 def main() -> None:
-    """Ships the genomes that the command line names, or all."""
+    """Trains the genomes that the command line names, or all of them."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("names", nargs="*", choices=[[], *GENOMES], metavar="NAME", help=", ".join(GENOMES))
     options.add_argument("--out", type=Path, default=Path("genomes"))

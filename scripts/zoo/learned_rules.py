@@ -30,7 +30,7 @@ from blur.tasks.task import Task
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A setting of a mixture, before any data are loaded; see `blur.Setting`."""
+    """A setting of a mixture, without its data; see `blur.Setting`."""
 
     task: str
     resolution: int | None = None
@@ -47,7 +47,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """Meta-training on a mixture, from the genome of the stage before; the first one from random genomes."""
+    """Meta-training on a mixture. The first stage starts from random genomes, a later one from the stage before."""
 
     mixture: tuple[Part, ...]
     training: blur.MetaTraining
@@ -55,16 +55,16 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a genome is made, and what its card says.
+    """The recipe of a genome, and the text of its card.
 
     Attributes:
-      what: one sentence.
+      what: the genome, in one sentence.
       works: where it works.
-      fails: where it does not.
-      rule: what the genome is of.
-      stages: one after the other; without any, the rule's own genome is shipped.
-      minutes: that it takes, about.
-      machine: on what.
+      fails: where it does not work.
+      rule: the rule of the genome.
+      stages: stages of meta-training, one after the other; without a stage, the rule's own genome ships.
+      minutes: the approximate time of all stages.
+      machine: the machine of that time.
     """
 
     what: str
@@ -77,12 +77,12 @@ class Recipe:
 
     @property
     def description(self) -> str:
-        """What the card says in words."""
+        """The description on the card."""
         return f"{self.what} Works: {self.works} Fails: {self.fails}"
 
 
 def mnist(depth: int, steps: int = 10, *, weight: float = 1.0) -> Part:
-    """MNIST 10×10 with so many hidden layers of 64."""
+    """MNIST 10×10 with `depth` hidden layers of 64."""
     return Part("mnist", 10, (64,) * depth, steps, weight=weight)
 
 
@@ -92,14 +92,14 @@ REGRESSION = (Part("linear_regression"), Part("sine"))
 
 
 def from_random(mixture: tuple[Part, ...], meta_steps: int, *, learning_rate: float = 2e-2) -> Stage:
-    """A first stage: four random genomes, of which the best is kept."""
+    """A first stage: the best of four random genomes."""
     return Stage(mixture, blur.MetaTraining(meta_steps=meta_steps, candidates=4, learning_rate=learning_rate))
 
 
 def refined(mixture: tuple[Part, ...], meta_steps: int, *, episodes: int = 4, learning_rate: float = 2e-3) -> Stage:
-    """A later stage: small steps along means of several meta-gradients, of which large ones are cut hard.
+    """A later stage: small steps along means of several meta-gradients, with hard clipping.
 
-    With the default `clip` a single exploding meta-gradient can undo hundreds of meta-steps here.
+    With the default `clip`, a single exploding meta-gradient can undo hundreds of meta-steps in such a stage.
     """
     training = blur.MetaTraining(
         meta_steps=meta_steps, candidates=1, episodes=episodes, learning_rate=learning_rate, clip=0.1
@@ -123,10 +123,10 @@ DEEPER = (
         blur.MetaTraining(meta_steps=3000, candidates=1, learning_rate=1e-2),
     ),
 )
-"""From one random genome: 1 and 2 hidden layers first, since deep networks teach a random genome nothing."""
+"""From one random genome, 1 and 2 hidden layers first: a random genome does not learn in deeper networks."""
 
 SHALLOW_LAST = (*DEEPER, refined(MNIST, 1500))
-"""Then the one layer and 10 steps of the paper."""
+"""The stages of `DEEPER`, then one hidden layer and 10 steps as in the paper."""
 
 DEEP = (
     mnist(1, weight=2.0),
@@ -209,14 +209,14 @@ def make(name: str, recipe: Recipe, out: Path, runs: Path, data_dir: str | None 
     """Follows a recipe and writes its genome file.
 
     Args:
-      name: the file's, without suffix.
-      recipe: how the genome is made.
+      name: the file's name, without suffix.
+      recipe: the recipe.
       out: folder of the file.
-      runs: folder for the stages' runs; those that are there are continued.
+      runs: folder of the stages' runs. Runs that it holds already are continued.
       data_dir: folder with raw or prepared data sets.
 
     Raises:
-      ValueError: a run that is there was started by another recipe.
+      ValueError: the folder holds a run of another recipe.
     """
     command = f"python scripts/zoo/learned_rules.py {name}"
     genome: Genome = recipe.rule.init_genome(jax.random.key(0)) if not recipe.stages else None
@@ -239,7 +239,7 @@ def run_stage(stage: Stage, rule: UpdateRule, init: Genome | None, folder: Path,
 
 
 def card(recipe: Recipe, stages: Sequence[GenomeFile]) -> Mapping[str, Any]:
-    """How the genome was made: all settings once, and for every stage its configuration and their numbers."""
+    """The card: all settings, each once; for every stage its configuration and the numbers of its settings."""
     settings: list[Any] = []
     trainings = []
     for file in stages:

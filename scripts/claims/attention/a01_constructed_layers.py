@@ -20,7 +20,7 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Sizes: (inputs, outputs, pairs, layers) each; `seeds` tasks of each."""
+    """Sizes (inputs, outputs, pairs, layers), and the number of tasks of each size."""
 
     sizes: tuple[tuple[int, int, int, int], ...]
     seeds: int
@@ -36,7 +36,7 @@ def descend(context: Batch, weights: jax.Array, step_size: float) -> jax.Array:
 
 
 def errors(size: tuple[int, int, int, int], seed: int, dtype: jnp.dtype) -> jax.Array:
-    """Largest difference of predictions after each layer, relative to the largest prediction where that exceeds 1."""
+    """The largest difference of predictions after each layer, divided by the largest prediction if that exceeds 1."""
     inputs, outputs, pairs, layers = size
     keys = jax.random.split(jax.random.key(seed), 4)
     x = jax.random.uniform(keys[0], (pairs, inputs), dtype, -1, 1)

@@ -27,7 +27,7 @@ STARTS = {"W_0 = 0": 0.0, "W_0 ~ N(0, 1)": 1.0}
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Steps of one episode, and how many episodes."""
+    """Steps of an episode, and the number of episodes."""
 
     steps: int
     seeds: int
@@ -36,7 +36,7 @@ class Preset:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Inputs x, those of the context first, their targets y = W x, their weights (0 of queries), and a start W_0."""
+    """Inputs x (the context's first), targets y = W x, weights (0 for queries), and initial weights W_0."""
 
     x: jax.Array
     y: jax.Array
@@ -44,17 +44,17 @@ class Task:
     start: jax.Array
 
     def shown(self) -> Batch:
-        """What attention sees: (x, y), but of queries x alone."""
+        """The tokens of attention: (x, y) in the context, (x, 0) for queries."""
         return Batch(self.x, self.y * self.weight[:, None], self.weight)
 
     def from_start(self) -> Batch:
-        """What the engine sees: (x, y − W_0 x), but of queries (x, −W_0 x)."""
+        """The batch of the engine: (x, y − W_0 x) in the context, (x, −W_0 x) for queries."""
         shown = self.shown()
         return shown._replace(targets=shown.targets - self.x @ self.start.T)
 
 
 def draw(seed: jax.Array, start_scale: jax.Array) -> Task:
-    """A random task, in the type of `start_scale`, which is the standard deviation of W_0."""
+    """A random task. `start_scale` is the standard deviation of W_0; its dtype is the task's."""
     keys, dtype = jax.random.split(jax.random.key(seed), 3), start_scale.dtype
     x = jax.random.uniform(keys[0], (PAIRS + QUERIES, INPUTS), dtype, -1, 1)
     y = x @ jax.random.normal(keys[1], (INPUTS, OUTPUTS), dtype)
@@ -63,7 +63,7 @@ def draw(seed: jax.Array, start_scale: jax.Array) -> Task:
 
 
 def residuals(rule: Chain, keep_synapses: bool, batch: Batch, steps: int) -> jax.Array:
-    """What the engine's neurons hold after every step: −(prediction) of the queries, `[steps, queries, outputs]`."""
+    """The residuals of the queries after every step, that is −(predictions), `[steps, queries, outputs]`."""
     genome = engine_genome(STEP_SIZE, keep_synapses=keep_synapses)
     genome = jax.tree.map(lambda leaf: leaf.astype(batch.inputs.dtype), genome)
     state = rule.init_state(genome, jax.random.key(0), batch)
@@ -71,7 +71,7 @@ def residuals(rule: Chain, keep_synapses: bool, batch: Batch, steps: int) -> jax
 
 
 def attention(task: Task, steps: int) -> jax.Array:
-    """The same of constructed attention layers."""
+    """The residuals of the queries after every constructed attention layer."""
     rule, batch = LinearAttention(INPUTS, OUTPUTS, start=True), task.shown()
     genome = gradient_descent(rule, STEP_SIZE, task.start)
     genome = jax.tree.map(lambda leaf: leaf.astype(batch.inputs.dtype), genome)
@@ -81,7 +81,7 @@ def attention(task: Task, steps: int) -> jax.Array:
 
 
 def compare(seed: jax.Array, start_scale: jax.Array, steps: int) -> dict[str, jax.Array]:
-    """Losses of all three, and their largest differences after every step."""
+    """Losses of all three computations, and their largest differences after every step."""
     task = draw(seed, start_scale)
     layers = attention(task, steps)
     forgets = residuals(data_space(), False, task.from_start(), steps)

@@ -41,23 +41,23 @@ PUBLISHED_CPU_MILLISECONDS = 14.0
 """Per training step of 2,048 tasks, measured with the authors' code."""
 
 CPU_MILLISECONDS = PUBLISHED_CPU_MILLISECONDS / 3
-"""What ours may take."""
+"""The limit of our time per training step."""
 
 PLATEAU = 0.3
 """A training loss below it has left the plateau at 0.39."""
 
 PUBLISHED_SEEDS = (0, 1, 2)
-"""Of the published start: how long it stays on the plateau is a matter of luck."""
+"""Seeds of the published recipe: its time on the plateau depends on the seed."""
 
 ITERATIONS, DAMPING = 50, 0.75
-"""Of the published test that applies a trained layer again and again."""
+"""The published test applies a trained layer repeatedly: its iterations and its damping."""
 
 EVOLUTION = Training(3000, tasks=512, rate=2e-2, outer="Open_ES", population=64, std=0.03)
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Training by gradient, by evolution and by the published recipe, test tasks, and seconds that all may take."""
+    """Training by gradient, by evolution and by the published recipe; test tasks; the limit of all seconds."""
 
     gradient: Training
     evolution: Training
@@ -74,7 +74,7 @@ def mean_ratio(first: np.ndarray, second: np.ndarray) -> tuple[float, str]:
 
 
 def compare(name: str, genome: Genome, descent: tuple, count: int) -> list[Check]:
-    """Losses on the same test tasks, sensitivities and predictions against the tuned step."""
+    """Compares a genome with the tuned step: losses, sensitivities and predictions on the same test tasks."""
     constructed = gradient_descent(ATTENTION, descent[1]["step_size"])
     middle = interpolate(ATTENTION, genome, constructed)
     best = gradient_descent(ATTENTION, ONE_STEP_SIZE)
@@ -107,7 +107,7 @@ def compare(name: str, genome: Genome, descent: tuple, count: int) -> list[Check
 
 
 def iterate(genome: Genome, step_size: jax.Array, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean losses when the layer is applied 50 times, damped and changing targets only, and of descent so damped."""
+    """Mean losses of 50 applications of the damped layer, which changes targets only, and of damped descent."""
     drawn = draw_tasks(TASK, TEST_KEY, min(count, 2000), context=CONTEXT, layers=ITERATIONS)
     damped = dataclasses.replace(ATTENTION, damping=DAMPING, targets_only=True)
     constructed = gradient_descent(ATTENTION, DAMPING * step_size)
@@ -153,7 +153,7 @@ def measure(preset: Preset) -> Finding:
 
 
 def costs(preset: Preset, trained: Trained) -> list[Check]:
-    """How soon training by gradient leaves the plateau, and what it costs, against the published recipe."""
+    """Training steps on the plateau, and costs of training by gradient, beside the published recipe."""
     ours = steps_until(trained.losses, PLATEAU)
     theirs = [
         steps_until(published_losses(dataclasses.replace(preset.published, seed=seed)), PLATEAU)

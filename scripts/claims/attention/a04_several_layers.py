@@ -36,7 +36,7 @@ PUBLISHED = {2: (0.15883, 0.11158, 0.11312), 5: (0.10961, 0.06539, 0.06783)}
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Training by number of layers, test tasks, and seconds that each depth may take."""
+    """Training by number of layers, test tasks, and the limit of seconds by number of layers."""
 
     recipes: dict[int, Training]
     tasks: int
@@ -44,7 +44,7 @@ class Preset:
 
 
 def measure_depth(layers: int, preset: Preset, axes: tuple[Axes, Axes]) -> list[Check]:
-    """Everything about one depth."""
+    """Trains and compares learners of one depth, and draws their curves."""
     start = time.perf_counter()
     trained, count = train(ATTENTION, preset.recipes[layers]), preset.tasks
     learners: Learners = {
@@ -85,7 +85,7 @@ def measure_depth(layers: int, preset: Preset, axes: tuple[Axes, Axes]) -> list[
 
 
 def steps_in_words(descent: Genome, trained: Genome) -> tuple[str, str]:
-    """η and γ of GD++, and those that are found in trained weights."""
+    """η and γ of GD++, and η and γ in the trained weights."""
     size, shrinkage = steps_in_weights(trained)
     found = f"{float(descent['step_size']):.2f}, {float(descent['shrinkage']):.3f}"
     return found, f"{size:.2f}, {shrinkage:.3f} in the trained weights"

@@ -18,7 +18,7 @@ from blur.rules.in_context.inspection import spectra_by_layer
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Whether models are trained anew, and test tasks."""
+    """Whether models are trained now, and test tasks."""
 
     retrain: bool
     tasks: int
@@ -44,15 +44,15 @@ def formula_error(count: int) -> float:
 
 
 def conditions(spectra: np.ndarray, kept: int) -> np.ndarray:
-    """λ_max/λ_kept per task and layer: of the largest eigenvalue to the `kept`-th largest."""
+    """λ₁/λ_kept per task and layer: the ratio of the largest eigenvalue to the `kept`-th largest."""
     return spectra[..., -1] / np.maximum(spectra[..., INPUTS - kept], np.finfo(spectra.dtype).tiny)
 
 
 def conditioning(layers: int, spectra: np.ndarray) -> list[Check]:
-    """Whether κ(XXᵀ) falls in every layer: its median by at least 5 %, and in nearly all tasks.
+    """Expects κ(XXᵀ) to fall in every layer: its median by at least 5 %, and itself in 95 % of the tasks.
 
     Args:
-      layers: named in the checks.
+      layers: the number of layers, for the names of the checks.
       spectra: ascending eigenvalues before each layer and after the last, [tasks, layers + 1, inputs].
     """
     all_conditions = conditions(spectra, INPUTS)

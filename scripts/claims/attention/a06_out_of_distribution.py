@@ -18,12 +18,12 @@ from blur.rules.in_context.inspection import interpolate
 from blur.tasks import InContextRegression
 
 LIMIT = 0.05
-"""Of |log₁₀(loss of the trained model / loss of gradient descent)|."""
+"""The limit of |log₁₀(loss of the trained model / loss of gradient descent)|."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Whether models are trained anew, test tasks per point, and points per curve."""
+    """Whether models are trained now, test tasks per point, and points per curve."""
 
     retrain: bool
     tasks: int
@@ -32,9 +32,14 @@ class Preset:
 
 @dataclasses.dataclass(frozen=True)
 class Shift:
-    """A family of shifted tasks: what varies, over which values, how far the claim reaches, and the task at a value.
+    """A family of shifted tasks.
 
-    `deep` is whether the claim is of deep models too.
+    Attributes:
+      label: the name of the varied quantity.
+      values: its values.
+      reach: the largest value that the claim is about.
+      task: from a value to a task.
+      deep: whether the claim is about deep models too.
     """
 
     label: str
@@ -45,7 +50,7 @@ class Shift:
 
 
 def shifts(points: int) -> list[Shift]:
-    """Input scale, weight scale, other input laws, noisy labels."""
+    """The families: input scale, weight scale, other input laws, noisy labels."""
     inputs = tuple(np.linspace(0.5, 2.0, points).tolist())
     wide = tuple(np.linspace(0.5, 5.0, points).tolist())
     return [
@@ -72,7 +77,7 @@ def measure_shift(shift: Shift, learners: Learners, layers: int, count: int) -> 
 
 
 def draw(axes: Axes, shift: Shift, means: dict[str, np.ndarray]) -> None:
-    """Curves, the widest first, as they may lie on each other."""
+    """Draws the curves. The first line is the widest, because curves may cover each other."""
     for (name, values), width in zip(means.items(), (6, 3.5, 1.2), strict=True):
         axes.plot(shift.values, values, linewidth=width, label=name)
     axes.set(xlabel=shift.label, yscale="log")
@@ -80,7 +85,7 @@ def draw(axes: Axes, shift: Shift, means: dict[str, np.ndarray]) -> None:
 
 
 def judge(shift: Shift, layers: int, baseline: str, means: dict[str, np.ndarray]) -> list[Check]:
-    """The trained model against its baseline within the claim's reach (a verdict, where it is claimed) and beyond."""
+    """Compares the trained model with its baseline: a check within the claim's reach, reported losses beyond it."""
     with np.errstate(invalid="ignore"):  # both may have diverged
         distance = np.abs(np.log10(means["trained"] / means[baseline]))
     inside = np.array(shift.values) <= shift.reach
@@ -99,7 +104,7 @@ def judge(shift: Shift, layers: int, baseline: str, means: dict[str, np.ndarray]
 
 
 def deep_learners(layers: int, retrain: bool) -> Learners:
-    """A trained model, GD++ and gradient descent of so many layers."""
+    """A trained model, GD++ and gradient descent, each of `layers` layers."""
     return {
         "trained": attention(layers, retrain=retrain),
         "GD++": tuned_plus_plus(layers),

@@ -1,7 +1,7 @@
 """A7: a perceptron and a layer of linear attention solve sine regression as gradient descent on features does.
 
-Two things differ from the published experiment. The baseline's step size is learned with its features; it was 0.01. And
-x ~ U(−5, 5) is rescaled to U(−√3, √3), of variance 1, before anything sees it.
+Two things differ from the published experiment. The baseline's step size is learned with its features; it was 0.01. The
+inputs x ~ U(−5, 5) are rescaled to U(−√3, √3), which has variance 1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from blur.rules.in_context.transformer import Attend, Descend, Embed, Perceptron
 from blur.tasks import Sine
 
 TASK = Sine(fixed_support=True, low=0.1, high=0.5)
-"""Amplitudes as published; amplitude and phase are independent here, which makes the family richer."""
+"""Amplitudes as published. Amplitude and phase are independent here, so the family is larger."""
 
 FEATURES = (Embed(40), Perceptron(160))
 ATTENTION = Transformer(1, 1, (*FEATURES, Attend(initial_scale=0.3)))
@@ -70,7 +70,7 @@ def measure(preset: Preset) -> Finding:
 
 
 def picture(models: dict[str, Trained], drawn: Episode):
-    """Losses while training, and what is predicted on two tasks."""
+    """Losses while training, and predictions on two tasks."""
     figure, (curves, *tasks) = panels(["Loss while training", "A test task", "Another"])
     grid = jnp.linspace(-np.sqrt(3), np.sqrt(3), 200)[:, None]
     for name, model in models.items():

@@ -1,8 +1,8 @@
-"""A8: from unpaired tokens, a two-layer model learns to copy what belongs together, then descends.
+"""A8: from unpaired tokens, a two-layer model learns to copy paired tokens together, then descends.
 
-The published measure averages over tokens the sensitivity to the *next* one: an x's y, but also a y's next x. Here both
-are told apart. A head that scores positions alone moves all tokens by one offset, and an x and a y differ in nothing
-that a score could read but numbers of either sign: to give every x its y is to give every y the x of another pair.
+The published measure is a mean, over all tokens, of the sensitivity to the *next* token. For an x the next token is its
+own y, but for a y it is the x of the next pair. Here both cases are measured apart. A head that scores positions alone
+copies with one offset for all tokens, so a head that gives every x its y also gives every y the x of another pair.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ RECIPE = Training(5000, tasks=512, rate=3e-3)
 
 
 LARGE = 5.0
-"""A sensitivity that many times that to all other tokens (but its own) counts as copying."""
+"""Copying is a sensitivity of at least so many times the sensitivity to the other tokens, without the own one."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Training, whether the model of paired tokens is trained anew, and test tasks for losses and for sensitivities."""
+    """Training, whether the model of paired tokens is trained now, and test tasks for losses and for sensitivities."""
 
     training: Training
     retrain: bool
@@ -41,7 +41,7 @@ class Preset:
 
 
 def over_others(sizes: np.ndarray, offset: int, *, first: int = 0, stride: int = 2) -> float:
-    """Sensitivity of tokens `first`, `first + stride`, … to the token `offset` places on, over that to all others."""
+    """Sensitivity of tokens `first`, `first + stride`, … to the token `offset` places on / that to all others."""
     tokens = np.array([k for k in range(first, len(sizes), stride) if 0 <= k + offset < len(sizes)])
     wanted = sizes[tokens, tokens + offset]
     others = sizes[tokens].sum(1) - sizes[tokens, tokens] - wanted
@@ -49,7 +49,7 @@ def over_others(sizes: np.ndarray, offset: int, *, first: int = 0, stride: int =
 
 
 def copying(sizes: np.ndarray, untrained: np.ndarray) -> list[Check]:
-    """Both directions of the claim, the published measure, and what happens instead."""
+    """Both directions of the claim, the published measure, and the copying of a y to the next pair's x."""
     checks = []
     for name, offset, first in (("x to its y", 1, 0), ("y to its x", -1, 1)):
         ratio = over_others(sizes, offset, first=first)
@@ -64,7 +64,7 @@ def copying(sizes: np.ndarray, untrained: np.ndarray) -> list[Check]:
 
 
 def measure(preset: Preset) -> Finding:
-    """Trains on unpaired tokens, compares with the model of paired ones, and looks at what the first layer copies."""
+    """Trains on unpaired tokens, compares with the model of paired tokens, and measures the first layer's copying."""
     trained = train(RULE, preset.training)
     learners = {"unpaired": trained.learner, "paired": attention(1, retrain=preset.retrain)}
     losses = {

@@ -30,12 +30,10 @@ RULES = {
     f"{heads} head{'s' * (heads > 1)}": Transformer(INPUTS, 1, (Attend("softmax", heads=heads, initial_scale=0.3),))
     for heads in (1, 2)
 }
-
-
 RECIPE = Training(2000, tasks=1024)
 
 CLOSE = 0.1
-"""A step of gradient descent that leaves at most this share of the predictions' mean square approximates them."""
+"""A step of gradient descent approximates predictions if its error is at most this share of their mean square."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,16 +45,16 @@ class Preset:
 
 
 def approximation_errors(outputs: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """(f − g)² / E f² of every task: how badly a step g of gradient descent approximates the model f; 0 is exactly.
+    """(f − g)² / E f² of every task: the error of a step g of gradient descent as an approximation of the model f.
 
-    A step from W = 0 is linear in its size, so g is the tuned step times the factor that approximates f best.
+    A step from W = 0 is linear in its size, so g is the tuned step times the factor with the least error.
     """
     factor = np.sum(outputs * steps) / np.sum(steps**2)
     return (outputs - factor * steps) ** 2 / np.mean(outputs**2)
 
 
 def measure(preset: Preset) -> Finding:
-    """How well a step of gradient descent approximates both models' predictions, on the same tasks."""
+    """Approximates the predictions of both models by a step of gradient descent, on the same tasks."""
     models = {name: train(rule, preset.training) for name, rule in RULES.items()}
     descent = tuned_descent(1)
     drawn = draw_tasks(TASK, TEST_KEY, preset.tasks, context=CONTEXT, layers=1)

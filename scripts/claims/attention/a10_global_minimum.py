@@ -62,7 +62,7 @@ def multiple_of_identity(task: GaussianRegression, count: int) -> np.ndarray:
 
 
 def cases(count: int) -> dict[str, tuple[GaussianRegression, np.ndarray]]:
-    """Every task with its minimum."""
+    """The tasks by name, each with its minimum."""
     one, tilted = np.eye(D), covariance()
     inverse = np.linalg.inv(tilted)
 
@@ -84,7 +84,7 @@ def distance(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def measure(preset: Preset) -> Finding:
-    """Trains one layer on every task and compares its matrix and its loss with the minimum's."""
+    """Trains one layer on every task, and compares its matrix and its loss with those of the minimum."""
     tasks = cases(20 * preset.tasks)
     figure, axes = panels([f"{name}: learned A against A*" for name in tasks])
     checks: list[Check] = []

@@ -1,4 +1,4 @@
-"""What the claims about attention share: the published task, and learners trained and tuned the same way."""
+"""The claims about attention share this module: the published task, and the training and tuning of learners."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TASK = InContextRegression(INPUTS)
 VALIDATION_KEY, TEST_KEY = jax.random.key(1), jax.random.key(2)
 
 VALIDATION_TASKS = 4096
-"""Of the loss that a genome's card tells."""
+"""The number of validation tasks for the loss on a genome's card."""
 
 ONE_STEP_SIZE = (1 / 12) / 0.01375
 """η* = s / m of one step of gradient descent on the published task: s = E x², m d = E‖C‖² with C = XᵀX/N."""
@@ -43,21 +43,24 @@ ONE_STEP_LOSS = 0.5 * INPUTS * (1 / 12) * (1 - (1 / 12) ** 2 / 0.01375)
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """How a learner is meta-trained. The published recipe: 2,048 fresh tasks per step, Adam (b2 = 0.98) at a constant
-    1e-3 from matrices of variance 0.002 / layers / fan-in, gradients clipped to 0.001 (10 for deep ones).
+    """The meta-training of a learner.
 
-    Ours leaves the plateau at 0.39 sooner, which A3 measures: fifty times larger initial variance (0.1 / fan-in), a ten
-    times larger rate that decays along a cosine, and clipping at 1. Deep stacks go on from a trained shallow one.
+    The published recipe has 2,048 fresh tasks per step, Adam (b2 = 0.98) at a constant rate of 1e-3, initial matrices
+    of variance 0.002 / layers / fan-in, and gradients clipped to 0.001 (10 if deep).
+
+    Our recipe leaves the plateau at 0.39 sooner (A3 measures it): the initial variance is fifty times larger (0.1 /
+    fan-in), the rate is ten times larger and decays along a cosine, and gradients are clipped to 1. A deep stack starts
+    from a trained shallow one.
 
     Attributes:
       steps: meta-steps.
-      layers: how often contexts are presented.
-      tasks: per meta-step.
+      layers: inner steps, that is presentations of the context.
+      tasks: tasks per meta-step.
       rate: the first learning rate.
       clip: largest norm of a meta-gradient.
-      start: the training that gives the genome this one goes on from; None for a random one.
+      start: the training whose genome this one starts from; None for a random genome.
       outer: the optimiser of genomes, or an evolution strategy with its `population` and `std`.
-      seed: of everything random.
+      seed: the seed of all random numbers.
     """
 
     steps: int
@@ -74,13 +77,13 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What a training gave.
+    """The result of a training.
 
     Attributes:
-      rule: what was trained.
-      genome: the best on validation tasks.
-      losses: halved, on the training tasks of every meta-step, those of its start included.
-      seconds: wall time, compilation, validation and its start included.
+      rule: the trained rule.
+      genome: the best genome on validation tasks.
+      losses: half squared errors on the training tasks of every meta-step, with the steps of its start.
+      seconds: wall time of compilation, training and validation, with its start.
     """
 
     rule: UpdateRule
@@ -95,7 +98,7 @@ class Trained:
 
 
 def meta_training(training: Training) -> blur.MetaTraining:
-    """The configuration of `blur.meta_train` that a training stands for."""
+    """The configuration of `blur.meta_train` for a training."""
     return blur.MetaTraining(
         outer=training.outer,
         meta_steps=training.steps,
@@ -116,7 +119,7 @@ def meta_training(training: Training) -> blur.MetaTraining:
 def train(
     rule: UpdateRule, training: Training, *, task: Task = TASK, context: int = CONTEXT, out: Path | None = None
 ) -> Trained:
-    """Meta-trains a rule; `out` is a folder for the run, without its start."""
+    """Meta-trains a rule. `out` is the folder of the run; its start has no folder."""
     before = training.start and train(rule, training.start, task=task, context=context)
     setting = blur.Setting(rule, task, steps=training.layers, batch_size=context)
     began = time.perf_counter()
@@ -136,10 +139,10 @@ RECIPES = {
     2: Training(4000, layers=2),
     5: Training(5000, layers=5, tasks=1024, rate=2e-3, clip=0.1, start=Training(2000, layers=2, tasks=1024)),
 }
-"""How the attention of so many layers is trained by the quick presets, and in the genomes that are shipped.
+"""The trainings by number of layers, for the quick presets and for the genomes that ship.
 
-Five layers diverge on some contexts as soon as γ is a little too large: the best γ is just below, and the noise of a
-large rate keeps γ away from it. From random weights they need such a rate; from two trained layers, they do not.
+Five layers diverge on some contexts if γ is slightly larger than its best value, and the noise of a large learning rate
+keeps γ away from that value. From random weights, five layers need a large rate; from two trained layers, they do not.
 """
 
 FULL_RECIPES = {
@@ -147,13 +150,13 @@ FULL_RECIPES = {
     2: Training(30_000, layers=2),
     5: Training(30_000, layers=5, rate=2e-3, clip=0.1, start=Training(4000, layers=2)),
 }
-"""How the full presets train it."""
+"""The trainings by number of layers, for the full presets."""
 
 PUBLISHED_ATTENTION = LinearAttention(INPUTS, initial_scale=0.002, damping=float(CONTEXT))
-"""The published start; attention is a sum over the context there, a mean here."""
+"""The published initial weights. Published attention is a sum over the context; ours is a mean, hence the damping."""
 
 PUBLISHED_RECIPE = Training(2500, rate=1e-3, clip=1e-3)
-"""One layer as published, its first steps."""
+"""The first meta-steps of one layer, with the published recipe."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +169,7 @@ class PublishedAdam(GenomeOptimiser):
 
 
 def published_losses(training: Training) -> Float[np.ndarray, "steps"]:
-    """Halved training losses of the published attention, one per step, by the published optimiser."""
+    """Half squared errors of the published attention in training, one per step, with the published optimiser."""
     objective = Objective(episodes=training.tasks, mapping="vmap", remat=False)
     outer = GradientOuter(objective, PublishedAdam(learning_rate=training.rate, clip=training.clip))
     setting = blur.Setting(PUBLISHED_ATTENTION, TASK, steps=training.layers, batch_size=CONTEXT)
@@ -181,7 +184,7 @@ def published_losses(training: Training) -> Float[np.ndarray, "steps"]:
 
 
 def attention(layers: int, *, retrain: bool) -> tuple[UpdateRule, Genome]:
-    """Trained attention: the shipped genome, or one trained anew by the full recipe."""
+    """Trained attention: the shipped genome, or a genome that the full recipe trains now."""
     if retrain:
         return train(ATTENTION, FULL_RECIPES[layers]).learner
     file = blur.load_genome(f"linear_attention_{layers}")
@@ -189,25 +192,27 @@ def attention(layers: int, *, retrain: bool) -> tuple[UpdateRule, Genome]:
 
 
 SEARCH_TASKS = 4000
-"""Validation tasks that step sizes are searched on."""
+"""The number of validation tasks for the search of step sizes."""
 
 
 def tuned_descent(layers: int) -> tuple[UpdateRule, Genome]:
-    """Gradient descent of `layers` steps, its step size searched on validation tasks (the published one was searched on
-    the test tasks)."""
+    """Gradient descent of `layers` steps, with a step size searched on validation tasks.
+
+    The published step size was searched on the test tasks.
+    """
     rule = GradientDescentAttention(ATTENTION)
     drawn = draw_tasks(TASK, VALIDATION_KEY, SEARCH_TASKS, context=CONTEXT, layers=layers, split="validation")
     return rule, best_genome(rule, drawn, {"step_size": np.linspace(0.5, 20.0, 40)})
 
 
 PLUS_PLUS_GRID = 12
-"""Step sizes η in [1, 40], and as many shrinkages γ in [0, 3.5], that are searched together."""
+"""The number of step sizes η in [1, 40], and of shrinkages γ in [0, 3.5]; all pairs are tried."""
 
 
 def tuned_plus_plus(layers: int) -> tuple[UpdateRule, Genome]:
-    """GD++ of `layers` steps, its two numbers searched on validation tasks, then twice more around the best.
+    """GD++ of `layers` steps, with two numbers from three rounds of search on validation tasks.
 
-    The published ones were trained by gradient from γ = 0, which at five layers ends in a poorer minimum.
+    The published numbers were trained by gradient from γ = 0. With five layers, that training ends in a worse minimum.
     """
     rule = GradientDescentAttention(ATTENTION, plus_plus=True)
     drawn = draw_tasks(TASK, VALIDATION_KEY, SEARCH_TASKS, context=CONTEXT, layers=layers, split="validation")
@@ -216,20 +221,20 @@ def tuned_plus_plus(layers: int) -> tuple[UpdateRule, Genome]:
 
 
 def steps_in_weights(genome: Genome) -> tuple[float, float]:
-    """η and γ of the GD++ that trained attention is nearest to: the mean diagonals of KᵀQ and P V, multiplied."""
+    """η and γ of the GD++ nearest to trained attention: the mean diagonals of KᵀQ and P V, multiplied."""
     scores, values = (np.diag(matrix) for matrix in products(genome))
     scale = -scores[:INPUTS].mean()
     return float(scale * values[INPUTS:].mean()), float(scale * values[:INPUTS].mean())
 
 
 def interval_of_mean(values: Float[np.ndarray, "tasks"]) -> Interval:
-    """The 95 % interval of the mean over tasks, by the bootstrap over means of 1,000 groups of tasks."""
+    """The 95 % interval of the mean over tasks, by a bootstrap over the means of 1,000 groups of tasks."""
     groups = np.array_split(values, min(1000, len(values)))
     return bootstrap_interval(np.array([group.mean() for group in groups]))
 
 
 def steps_until(losses: Float[np.ndarray, "steps"], level: float) -> float:
-    """Meta-steps until the running mean of the training loss is below `level`; infinity if it never is."""
+    """Meta-steps until the running mean of the training loss is below `level`; infinity if it never falls so low."""
     means = smooth(losses)
     below = np.flatnonzero(means < level)
     window = len(losses) - len(means) + 1

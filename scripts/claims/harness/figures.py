@@ -1,4 +1,4 @@
-"""What the figures of claims share: rows of axes, smooth curves."""
+"""Figures of claims: rows of axes, smooth curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The records of checked claims: one file per folder, and the table that a README shows of it."""
+"""The records of checked claims: one file per folder, and its table in Markdown."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from blur.support.atomic import write_file
 
 FILE_NAME = "claims.json"
 FIELDS = {"id", "statement", "source", "expected", "measured", "verdicts", "ok", "seconds", "preset"}
-"""Of a record. `expected`, `measured` and `verdicts` are by check; a verdict is null where nothing is expected."""
+"""The fields of a record. `expected`, `measured` and `verdicts` are by check. A reported figure's verdict is null."""
 
 ClaimRecord = dict[str, Any]
 
 
 def read_records(folder: Path) -> list[ClaimRecord]:
-    """The records in a folder, none if it has no file of them.
+    """The records in a folder; none if the folder has no file of records.
 
     Raises:
       ValueError: the file is not a list of records.
@@ -31,12 +31,12 @@ def read_records(folder: Path) -> list[ClaimRecord]:
     except ValueError:  # of UTF-8 or of JSON
         records = None
     if not isinstance(records, list) or not all(_is_record(record) for record in records):
-        raise ValueError(f"{path} holds no list of claims' records; expected what run.py writes: move it away")
+        raise ValueError(f"{path} holds no list of claims' records; expected the file that run.py writes; move it away")
     return records
 
 
 def put_record(folder: Path, record: ClaimRecord) -> None:
-    """Adds a record to a folder's, in place of the one of the same claim and preset; they stay in the order of ids."""
+    """Adds a record to a folder, in place of a record of the same claim and preset. Records are sorted by id."""
     key = _order(record)
     others = [other for other in read_records(folder) if _order(other) != key]
     write_file(folder / FILE_NAME, to_json(sorted([*others, record], key=_order)))
@@ -48,7 +48,7 @@ def to_json(record: Any) -> str:
 
 
 def table(records: Sequence[ClaimRecord]) -> str:
-    """A Markdown table with a row per record: the checks with a verdict, those that failed in bold."""
+    """A Markdown table with a row per record. A row has the checks with a verdict; failed checks are bold."""
     lines = ["| claim | measured (expected) | verdict |\n|---|---|---|\n"]
     for record in records:
         names = [name for name, verdict in record["verdicts"].items() if verdict is not None]
@@ -67,7 +67,7 @@ def _check(record: ClaimRecord, name: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text as it is: nothing in it ends a cell or is emphasis."""
+    """Text for a cell, with escapes: no character of it ends the cell or marks emphasis."""
     return re.sub(r"([|*])", r"\\\1", text).replace("\n", " ")
 
 

@@ -17,19 +17,19 @@ from blur.support.figures import literal
 from learned_rules.common import SOURCE, Group, LearningPreset, baselines_in, compare, meta_train_seeds, score, scores
 
 LEARNED = 0.5
-"""A test accuracy that says that a rule has learned something: chance is 0.1."""
+"""A rule with a higher test accuracy has learned; chance is 0.1."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset(LearningPreset):
-    """Ways of meta-training by name, and how many seeds each has; every seed starts from one random genome."""
+    """Ways of meta-training by name, and the number of seeds of each. A seed starts from one random genome."""
 
     ways: Mapping[str, MetaTraining]
     seeds: int
 
 
 def measure(preset: Preset) -> Finding:
-    """Every seed of every way on the same test episodes."""
+    """Meta-trains every seed of every way, and compares all genomes on the same test episodes."""
     rule = blur.Bidirectional(hidden=(preset.width,))
     setting = preset.setting(rule)
     runs = {way: meta_train_seeds(setting, config, preset.seeds) for way, config in preset.ways.items()}
@@ -46,7 +46,7 @@ def measure(preset: Preset) -> Finding:
 
 
 def of_way(way: str, group: Group, preset: Preset) -> list[Check]:
-    """How many seeds learned, and their mean against tuned SGD."""
+    """The mean over seeds against tuned SGD, and the number of seeds that learned."""
     own = scores_of(way, group)
     sgd = score(group["sgd"])
     seeds = f"of {preset.seeds} seeds"

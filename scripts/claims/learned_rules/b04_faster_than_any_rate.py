@@ -34,7 +34,7 @@ GENOME_COLOUR = "#D55E00"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset(LearningPreset):
-    """The genome, a name or a file, and on how many test episodes every point of the grids is drawn."""
+    """The genome, a name or a file, and the number of test episodes for the curve of a grid point."""
 
     genome: str = "mnist-k4"
     grid_episodes: int
@@ -49,7 +49,7 @@ class GridCurves:
 
 
 def measure(preset: Preset) -> Finding:
-    """The genome against tuned baselines, and against every point that their tuning tried."""
+    """Compares the genome with tuned baselines, and with every point of their grids."""
     learner = read_learner(preset.genome)
     (group,) = compare(preset, [learner], [preset.plan()])
     record, baselines = group[learner.name], baselines_in(group)

@@ -13,7 +13,7 @@ from learned_rules.common import SOURCE, LearningPreset, best_baseline, clearly_
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset(LearningPreset):
-    """The genome, a name or a file, the resolution that it was not trained on, and numbers of hidden layers."""
+    """The genome, a name or a file; a resolution that is new to it; numbers of hidden layers."""
 
     genome: str = "mnist-k4"
     new_resolution: int = 28
@@ -21,7 +21,7 @@ class Preset(LearningPreset):
 
 
 def measure(preset: Preset) -> Finding:
-    """Both resolutions; a verdict at the new one, for the number of hidden layers that the genome was trained with."""
+    """Compares at both resolutions. The verdicts are about the new one, with the hidden layers of the training."""
     learner = read_learner(preset.genome)
     trained = depths_of_training(preset.genome)
     resolutions = tuple(size for size in (preset.resolution, preset.new_resolution) if size is not None)
@@ -37,7 +37,7 @@ def measure(preset: Preset) -> Finding:
 
 
 def depths_of_training(genome: str) -> set[int]:
-    """Numbers of hidden layers that a genome was meta-trained with, as its card tells; else that of its rule."""
+    """Numbers of hidden layers in a genome's meta-training, from its card; without them, that of its rule."""
     file = blur.load_genome(genome)
     settings = file.card.get("data", {}).get("settings", [])
     networks = [setting["rule"]["hidden"] for setting in settings] or [file.rule.hidden]

@@ -15,13 +15,13 @@ from learned_rules.common import SOURCE, Group, LearningPreset, compare, meta_tr
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset(LearningPreset):
-    """What is tested at which depths.
+    """Genomes and depths.
 
     Attributes:
-      genome: the name or file of one that was meta-trained with several depths.
-      trained: numbers of hidden layers of networks on which genomes are meta-trained here, one genome for each.
-      training: how.
-      tested: numbers of hidden layers.
+      genome: the name or file of a genome that was meta-trained with several depths.
+      trained: numbers of hidden layers; for each one, a genome is meta-trained now.
+      training: the meta-training of these genomes.
+      tested: numbers of hidden layers of the tests.
     """
 
     genome: str = "mnist-k4-deep"
@@ -31,7 +31,7 @@ class Preset(LearningPreset):
 
 
 def measure(preset: Preset) -> Finding:
-    """Layers trained × layers tested; the verdict is about the genome of several depths."""
+    """Tests all genomes at all depths. The verdicts are about the genome of several depths."""
     mixed = read_learner(preset.genome)
     learners = [mixed, *(trained_with(depth, preset) for depth in preset.trained)]
     groups = compare(preset, learners, [preset.plan(depths=preset.tested)])
@@ -41,7 +41,7 @@ def measure(preset: Preset) -> Finding:
 
 
 def trained_with(depth: int, preset: Preset) -> Learner:
-    """A genome meta-trained with so many hidden layers only."""
+    """A genome that is meta-trained with `depth` hidden layers only."""
     setting = preset.setting(blur.Bidirectional(), depth)
     (result,) = meta_train_seeds(setting, preset.training, 1)
     return Learner(f"trained with {depth}", setting.rule, result.genome)

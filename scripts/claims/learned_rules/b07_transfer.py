@@ -1,4 +1,4 @@
-"""B7: a genome meta-trained on MNIST works on other data sets, and beyond the number of steps it was trained with."""
+"""B7: a genome meta-trained on MNIST works on other data sets, and with more steps than in its training."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from learned_rules.common import (
 )
 
 COLLAPSE = 0.02
-"""Accuracy that may be lost between the trained horizon and any later step."""
+"""The largest loss of accuracy from the trained number of steps to any later step."""
 
 BEYOND = 4
-"""How many times its trained horizon a genome is run to see whether it collapses."""
+"""The length of the test for collapse, in multiples of the trained number of steps."""
 
 Images = tuple[str, int | None]
 """A data set and the side of its images; None for their own."""
@@ -45,13 +45,13 @@ Images = tuple[str, int | None]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset(LearningPreset):
-    """Where a genome is tested.
+    """A genome and its tests.
 
     Attributes:
       genome: its name or file.
       data: data sets with resolutions.
-      optional_data: those that are left out where they are not prepared.
-      lives: numbers of inner steps, the first as trained.
+      optional_data: data sets that are left out if they are not prepared.
+      lives: numbers of inner steps; the first is that of the training.
     """
 
     genome: str = "mnist-k4-deep"
@@ -61,7 +61,7 @@ class Preset(LearningPreset):
 
 
 def measure(preset: Preset) -> Finding:
-    """Data sets × numbers of steps: verdicts at the first number, and on what comes after the trained horizon."""
+    """Tests all data sets and numbers of steps. Verdicts are about the first number, and about later steps."""
     learner = read_learner(preset.genome)
     horizon = blur.load_genome(preset.genome).steps
     there = [images for images in preset.optional_data if is_prepared(images[0], preset.data_dir)]
@@ -82,12 +82,12 @@ def plan_on(preset: Preset, task: str, resolution: int | None) -> EvaluationPlan
 
 
 def of_data(groups: list[Group], name: str) -> list[Check]:
-    """All numbers of steps on one data set, the shortest first."""
+    """The checks on one data set: verdicts at the first number of steps, margins at the others."""
     return not_below(groups[0], name) + [margin(group[name], best_baseline(group)) for group in groups[1:]]
 
 
 def beyond(preset: Preset, learner: Learner, condition: Condition, horizon: int) -> Check:
-    """Expects that accuracy falls by at most `COLLAPSE` after the trained horizon."""
+    """Expects that accuracy falls by at most `COLLAPSE` after the trained number of steps."""
     condition = condition._replace(steps=BEYOND * horizon)
     (curves,) = curves_on_test(preset, learner.rule, [learner.genome], condition, preset.episodes)
     place = f"{condition.network_and_data}, T={condition.steps}"
@@ -96,19 +96,19 @@ def beyond(preset: Preset, learner: Learner, condition: Condition, horizon: int)
 
 
 def loss_beyond(curve: Float[np.ndarray, "steps"], horizon: int) -> float:
-    """How far accuracy falls, at its lowest, after a step."""
+    """The lowest accuracy after a step − the accuracy at that step."""
     return float(curve[horizon:].min() - curve[horizon - 1])
 
 
 def is_prepared(name: str, data_dir: str | None) -> bool:
-    """Whether a data set can be read without a download: kept in the cache, or prepared by tensorflow-datasets."""
+    """Whether a data set needs no download: it is in the cache, or tensorflow-datasets has prepared it."""
     own = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
     folders = [Path(folder).expanduser() / name for folder in (data_dir, own) if folder]
     return cached_file(name).is_file() or any(folder.is_dir() for folder in folders)
 
 
 def draw(by_data: list[list[Group]], name: str, horizon: int | None) -> Figure:
-    """The genome's longest curve on every data set, and where tuned baselines end after so many steps."""
+    """The genome's longest curve on every data set, and the final accuracies of baselines by number of steps."""
     records = [group[name] for groups in by_data for group in groups]
     titles = list(dict.fromkeys(record.condition.network_and_data for record in records))
     figure, axes = panels(titles, columns=min(2, len(titles)))

@@ -25,14 +25,14 @@ Scores = dict[Normalise, Float[np.ndarray, "seeds conditions"]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset(LearningPreset):
-    """How every arm is meta-trained, from as many random genomes, and where all are tested.
+    """The meta-training of every arm, and the conditions of the tests.
 
     Attributes:
-      training: the same budget for every arm.
-      activations: an arm is meta-trained with each, and has the one that is best on validation, where trained: what is
-        not normalised may need a bounded one.
-      seeds: of meta-training, per arm and activation.
-      shifts: what is changed of the condition of meta-training, by what it is called.
+      training: the meta-training, with one budget for every arm.
+      activations: every arm is meta-trained with each activation, and keeps the best one on validation. Without
+        normalisation, an arm may need a bounded activation.
+      seeds: the number of seeds of meta-training, per arm and activation.
+      shifts: changes of the condition of meta-training, by name.
     """
 
     training: MetaTraining
@@ -49,7 +49,7 @@ class Preset(LearningPreset):
 
     @property
     def trained(self) -> Condition:
-        """Where genomes are meta-trained."""
+        """The condition of meta-training."""
         return Condition(self.task, self.resolution, (self.width,), self.steps, self.batch_size)
 
     def shifted(self, changes: dict[str, object]) -> Condition:
@@ -80,12 +80,12 @@ class Runs(NamedTuple):
 
     @property
     def fitness(self) -> float:
-        """On validation episodes, mean over seeds."""
+        """The fitness on validation episodes, as a mean over seeds."""
         return float(np.mean([result.fitness for result in self.results]))
 
 
 def best_runs(arm: Normalise, preset: Preset) -> Runs:
-    """Those with the activation that suits the arm best."""
+    """The runs with the arm's best activation on validation."""
     rules = [
         blur.Bidirectional(hidden=(preset.width,), normalise=arm, activation=activation)
         for activation in preset.activations
@@ -95,7 +95,7 @@ def best_runs(arm: Normalise, preset: Preset) -> Runs:
 
 
 def scores_of(runs: Runs, preset: Preset, conditions: list[Condition]) -> Float[np.ndarray, "seeds conditions"]:
-    """Test accuracies of genomes of one arm."""
+    """Test accuracies of the genomes of one arm."""
     genomes = [result.genome for result in runs.results]
     tests = [curves_on_test(preset, runs.rule, genomes, condition, preset.episodes) for condition in conditions]
     return np.array([[mean_curve(curves)[-1] for curves in test] for test in tests]).T

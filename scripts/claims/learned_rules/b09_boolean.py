@@ -45,13 +45,13 @@ EXTENT = 1.2
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset(LearningPreset):
-    """Which genomes learn which functions.
+    """Genomes and functions.
 
     Attributes:
-      genomes: names or files, and how many states a genome has that is meta-trained where there is none; the verdict is
-        about the first.
-      training: how.
-      functions: keys of `FUNCTIONS`; a verdict on those that are claimed.
+      genomes: names or files of genomes, with their numbers of states. A genome that does not exist is meta-trained
+        now. The verdicts are about the first one.
+      training: the meta-training of such genomes.
+      functions: keys of `FUNCTIONS`; the functions in `CLAIMED` have a verdict.
       picture: points per side of the pictures.
     """
 
@@ -63,7 +63,7 @@ class Preset(LearningPreset):
 
 
 def measure(preset: Preset) -> Finding:
-    """Accuracy on every function, and what the decisions look like."""
+    """Measures the accuracy on every function, and draws decisions."""
     learners = [learner_of(name, states, preset) for name, states in preset.genomes.items()]
     first, others = learners[0].name, learners[1:]
     groups = compare(preset, learners, [preset.plan(tasks=preset.functions)])
@@ -82,19 +82,19 @@ def measure(preset: Preset) -> Finding:
 
 
 def learner_of(name: str, states: int, preset: Preset) -> Learner:
-    """The genome of this name; without one, a genome meta-trained here."""
+    """The genome of this name; without one, a genome that is meta-trained now."""
     rule = blur.Bidirectional(hidden=(preset.width,), states=states)
     settings = [Setting(rule, load_task(function, None, None), preset.steps, preset.batch_size) for function in TRAINED]
     return shipped_or_trained(name, settings, preset.training)
 
 
 def task_of(group: Group) -> str:
-    """The function that a group of records is about."""
+    """The function of a group of records."""
     return next(iter(group.values())).task
 
 
 def draw(preset: Preset, learner: Learner, groups: list[Group]) -> Figure:
-    """Decisions of two networks per function: trained by the genome, and beside it by the best tuned baseline."""
+    """Decisions of two networks per function: one learned with the genome, one with the best tuned baseline."""
     pairs = [(group[learner.name], best_baseline(group)) for group in groups]
     titles = [f"{record.task}\n{record.learner} {score(record):.3f}" for pair in pairs for record in pair]
     columns = min(6, len(titles))
@@ -110,7 +110,7 @@ def draw(preset: Preset, learner: Learner, groups: list[Group]) -> Figure:
 
 
 def draw_decisions(axes: Axes, learner: Learner, function: str, preset: Preset) -> None:
-    """The sign of the output, shaded by its size, and the query, white where it is true."""
+    """The sign of the output, shaded by its size; the query's true points are white, its false points black."""
     task = load_task(function, None, None)
     episode = task.sample(jax.random.key(0), steps=preset.steps, batch_size=preset.batch_size, split="test")
     side = np.linspace(-EXTENT, EXTENT, preset.picture)

@@ -1,4 +1,4 @@
-"""What the claims about learned update rules share: sizes, meta-training from random genomes, comparisons, checks."""
+"""The claims about learned rules share this module: sizes, meta-training from random genomes, comparisons, checks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Group = dict[str, EvaluationRecord]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LearningPreset(DataPreset):
-    """What is learned, and how it is compared: by default one hidden layer of 64 on MNIST 10×10, 10 steps of 128.
+    """Task, network and comparison. The default is MNIST 10×10, one hidden layer of 64, 10 steps of 128.
 
     Attributes:
       task: name of a task.
@@ -44,7 +44,7 @@ class LearningPreset(DataPreset):
       width: neurons of every hidden layer.
       steps: inner steps.
       batch_size: examples per inner step, and in the query.
-      baselines: optimisers of a network of equal width; each is tuned with and without batch normalisation.
+      baselines: optimisers of networks of the same width; each is tuned with and without batch normalisation.
       episodes: test episodes.
       tuning_episodes: validation episodes for the tuning of baselines.
     """
@@ -59,7 +59,7 @@ class LearningPreset(DataPreset):
     tuning_episodes: int = 32
 
     def plan(self, **changes: Any) -> EvaluationPlan:
-        """The evaluation that these sizes stand for, with some fields of it changed."""
+        """The evaluation with these sizes; `changes` replace fields of the plan."""
         plan = EvaluationPlan(
             tasks=(self.task,),
             resolutions=sides(self.resolution),
@@ -82,7 +82,7 @@ class LearningPreset(DataPreset):
 
 
 def sides(resolution: int | None) -> tuple[int, ...]:
-    """The resolutions of a plan with one, or with the task's own."""
+    """The resolutions of a plan with this resolution, or with the task's own for None."""
     return () if resolution is None else (resolution,)
 
 
@@ -93,12 +93,12 @@ def load_task(name: str, resolution: int | None, data_dir: str | None) -> Task:
 
 
 def meta_train_seeds(settings: Setting | Sequence[Setting], config: MetaTraining, seeds: int) -> list[MetaTrainResult]:
-    """Meta-training from random genomes under so many seeds, each for itself."""
+    """Meta-trains from random genomes, once per seed."""
     return [blur.meta_train(settings, dataclasses.replace(config, seed=seed)) for seed in range(seeds)]
 
 
 def shipped_or_trained(name: str, settings: Sequence[Setting], config: MetaTraining) -> Learner:
-    """The genome of this name, or of this file; one that is meta-trained here if there is none."""
+    """The genome with this name or file; without one, a genome that is meta-trained now."""
     try:
         return read_learner(name)
     except FileNotFoundError:
@@ -107,7 +107,7 @@ def shipped_or_trained(name: str, settings: Sequence[Setting], config: MetaTrain
 
 
 def compare(preset: DataPreset, learners: Sequence[Learner], plans: Sequence[EvaluationPlan]) -> list[Group]:
-    """Learners against tuned baselines; a group of records per condition."""
+    """Compares learners with tuned baselines. The result is a group of records per condition."""
     groups = itertools.chain.from_iterable(evaluate_conditions(learners, plans, folder=preset.scores))
     return [{record.learner: record for record in group} for group in by_condition(groups)]
 
@@ -115,7 +115,7 @@ def compare(preset: DataPreset, learners: Sequence[Learner], plans: Sequence[Eva
 def curves_on_test(
     preset: LearningPreset, rule: UpdateRule, genomes: Sequence[Genome], condition: Condition, episodes: int
 ) -> list[Curves]:
-    """Curves of every genome on the test episodes of a comparison: its first `episodes`."""
+    """Curves of every genome on the first `episodes` test episodes of a comparison."""
     task = load_task(condition.task, condition.resolution, preset.data_dir)
     sizes = {"steps": condition.steps, "batch_size": condition.batch_size}
     sampler = make_sampler(task, preset.plan().seed, split="test", **sizes)
@@ -124,7 +124,7 @@ def curves_on_test(
 
 
 def baseline_of(preset: LearningPreset, record: EvaluationRecord) -> Baseline:
-    """The baseline that a record is about."""
+    """The baseline of a record."""
     condition = record.condition
     task = load_task(condition.task, condition.resolution, preset.data_dir)
     baselines = make_baselines(preset.plan(), condition, life_spec(task, condition), task.kind, None, record.statistics)
@@ -135,10 +135,10 @@ def tuning_of(record: EvaluationRecord) -> Tuned:
     """The whole grid search of a baseline.
 
     Raises:
-      ValueError: the record is of a learner, which is not tuned.
+      ValueError: the record is about a learner, which is not tuned.
     """
     if record.tuning is None:
-        raise ValueError(f"{record.learner} is no baseline; expected one, which has been tuned")
+        raise ValueError(f"{record.learner} is not a baseline and was not tuned; expected a baseline's record")
     return Tuned.from_json(record.tuning)
 
 
@@ -153,13 +153,13 @@ def score(record: EvaluationRecord) -> float:
 
 
 def baselines_in(group: Group, optimiser: str | None = None) -> list[EvaluationRecord]:
-    """The baselines of a condition, all or those of one optimiser."""
+    """The baselines of a condition: all of them, or the baselines of one optimiser."""
     found = [record for record in group.values() if record.kind == "baseline"]
     return [record for record in found if optimiser is None or record.learner.split("+")[0] == optimiser]
 
 
 def clearly_above(group: Group, learner: str) -> list[Check]:
-    """Expects the 95 % intervals of the paired differences to all baselines of a condition to be above 0."""
+    """Expects positive 95 % intervals of the paired differences to all baselines of a condition."""
     record = group[learner]
     checks = []
     for other in baselines_in(group):
@@ -170,7 +170,7 @@ def clearly_above(group: Group, learner: str) -> list[Check]:
 
 
 def not_below(group: Group, learner: str, optimiser: str = "sgd") -> list[Check]:
-    """Expects a mean accuracy of at least that of the tuned optimiser, with and without batch normalisation."""
+    """Expects at least the mean accuracy of the tuned optimiser, with and without batch normalisation."""
     record = group[learner]
     return [
         at_least(difference(record, other), score(record) - score(other), 0.0, scores(record, other))
@@ -184,7 +184,7 @@ def margin(record: EvaluationRecord, other: EvaluationRecord) -> Check:
 
 
 def difference(record: EvaluationRecord, other: EvaluationRecord) -> str:
-    """What is compared, for the name of a check."""
+    """The name of a check: condition, learner and baseline."""
     return f"{place(record)}: {record.learner} − {other.learner}"
 
 
@@ -194,7 +194,7 @@ def scores(*records: EvaluationRecord) -> str:
 
 
 def best_baseline(group: Group) -> EvaluationRecord:
-    """The baseline with the highest accuracy on the *test* episodes: a strict opponent."""
+    """The baseline with the highest accuracy on the *test* episodes, which is the strictest choice."""
     return max(baselines_in(group), key=score)
 
 
