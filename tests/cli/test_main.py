@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
-from report_toys import RECORDS
+from cli_toys import OLD_NAME, Capture, error_of
 from sklearn.datasets import load_digits
 
 import blur
-from blur.cli import evaluate as evaluate_command
 from blur.cli import main as cli
-from blur.cli import meta_train as meta_train_command
 from blur.cli.main import COMMANDS, EXIT_ERROR, EXIT_INTERRUPTED, main
-from blur.evaluation.presets import PRESETS
-from blur.evaluation.records import EvaluationRecord
 from blur.files.genomes import load_genome, save_genome
-from blur.meta import MetaTraining, MetaTrainResult, Setting
-from blur.rules.bidirectional import Bidirectional
-from blur.rules.in_context.linear_attention import LinearAttention
-from blur.rules.optax_mlp import OptaxMLP
 from blur.rules.original import OriginalNetwork
-
-Capture = pytest.CaptureFixture[str]
-
-
-def error_of(arguments: list[str], capsys: Capture) -> str:
-    """Runs a command that must fail with one line on stderr, which is returned."""
-    assert main(arguments) == EXIT_ERROR
-    output = capsys.readouterr()
-    assert output.err.startswith("blur: error: ")
-    assert output.err.count("\n") == 1
-    return output.err
-
-
-@pytest.fixture
-def adam(tmp_path: Path) -> Path:
-    """A genome file: Adam on a small network."""
-    rule = OptaxMLP(hidden=(16,), optimizer="adam")
-    genome = {**rule.init_genome(jax.random.key(0)), "learning_rate": jax.numpy.asarray(1e-2)}
-    return save_genome(tmp_path / "adam.safetensors", rule, genome, description="Adam")
 
 
 @pytest.fixture
@@ -116,230 +86,10 @@ def test_the_original_s_dictionary_goes_out_and_in(tmp_path: Path, capsys: Captu
     jax.tree.map(np.testing.assert_array_equal, restored.genome, genome)
 
 
-@pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """Collects what `meta_train` is called with, instead of running it."""
-    collected = []
-
-    def record(settings: list[Setting], config: MetaTraining, **options: Any) -> MetaTrainResult:
-        collected.append((settings, config, options))
-        return MetaTrainResult({}, 0.25, 0.75, 1, 2, {})
-
-    monkeypatch.setattr(meta_train_command, "meta_train", record)
-    return collected
-
-
-def test_meta_train_passes_its_options_on(tmp_path: Path, runs: list, capsys: Capture) -> None:
-    options = "--steps 3 --batch-size 16 --hidden 4 5 --states 2 --outer CMA_ES --population 8 --seed 7 --devices 1"
-    assert main(["meta-train", "xor", "--out", str(tmp_path), *options.split()]) == 0
-    assert "validation fitness 0.25, accuracy 0.75" in capsys.readouterr().out
-    [setting], config, others = runs[0]
-    assert (setting.rule, setting.task.name) == (Bidirectional(hidden=(4, 5), states=2), "xor")
-    assert (setting.steps, setting.batch_size) == (3, 16)
-    assert config == MetaTraining(outer="CMA_ES", population=8, seed=7)
-    command = f"blur meta-train xor --out {tmp_path} {options}"
-    assert others == {"init": None, "out": tmp_path, "resume": False, "command": command, "devices": 1}
-
-
-def test_meta_train_mixes_all_combinations(tmp_path: Path, runs: list, capsys: Capture) -> None:
-    command = [
-        "meta-train",
-        "xor",
-        "--out",
-        str(tmp_path),
-        *["--batch-size", "16", "128", "--depth", "1", "2", "--hidden", "4"],
-    ]
-    assert main([*command, "--steps", "5", "10", "20"]) == 0
-    combinations = {(setting.rule, setting.steps, setting.batch_size) for setting in runs[0][0]}
-    rules = [Bidirectional(hidden=hidden) for hidden in ((4,), (4, 4))]
-    assert len(runs[0][0]) == 12
-    assert combinations == set(itertools.product(rules, (5, 10, 20), (16, 128)))
-    capsys.readouterr()
-    assert "--depth is 1 2 and --hidden 4 5; expected depths of at least 1 and one width" in error_of(
-        [*command, "5"], capsys
-    )
-
-
-def test_a_resumed_run_keeps_its_options(tmp_path: Path, runs: list, capsys: Capture) -> None:
-    command = ["meta-train", "xor", "--out", str(tmp_path)]
-    assert main([*command, *["--steps", "3", "--states", "2", "--seed", "7"]]) == 0
-    assert main([*command, "--resume"]) == 0
-    file = tmp_path / "command.json"
-    file.write_text(file.read_text().replace('"steps": ', '"unroll": '))  # its name before
-    assert main([*command, "--resume", "--steps", "3"]) == 0
-    assert [options["resume"] for _, _, options in runs] == [False, True, True]
-    for settings, config, _ in runs:
-        assert [(setting.rule, setting.steps) for setting in settings] == [(Bidirectional(states=2), 3)]
-        assert config == MetaTraining(seed=7)
-    assert [options["command"] for _, _, options in runs] == [runs[0][2]["command"]] * 3
-    capsys.readouterr()
-    for options, message in (
-        (["--states", "3"], "was started with --states 2, not 3"),
-        (["--meta-steps", "2001"], "was started with --meta-steps 2000, not 2001"),
-        (["--seed", "0"], "was started with --seed 7, not 0"),  # the default, but given
-        (["--steps", "4", "5"], f"the run in {tmp_path} was started with --steps 3, not 4 5; leave the option out"),
-        (["--meta-steps", "9"], "was started with --meta-steps 2000, not 9"),
-    ):
-        assert message in error_of([*command, "--resume", *options], capsys)
-    assert "was started with task xor, not and" in error_of(
-        ["meta-train", "and", "--out", str(tmp_path), "--resume"], capsys
-    )
-
-
-OLD_NAME = "blur: --unroll is now called --steps\n"
-
-
-@pytest.mark.parametrize("option", [["--unroll", "3", "5"], ["--unroll=3", "5"]])
-def test_the_old_name_of_steps_works_and_says_the_new_one(
-    option: list[str], tmp_path: Path, runs: list, capsys: Capture
-) -> None:
-    assert main(["meta-train", "xor", "--out", str(tmp_path), *option]) == 0
-    assert [setting.steps for setting in runs[0][0]] == [3, 5]
-    assert capsys.readouterr().err == OLD_NAME
-    assert main(["meta-train", "xor", "--out", str(tmp_path), "--resume", *option]) == 0
-    assert capsys.readouterr().err == OLD_NAME
-    assert main(["meta-train", "xor", "--out", str(tmp_path), "--steps", "4", *option]) == EXIT_ERROR
-    assert "--unroll and --steps are two names of one option" in capsys.readouterr().err
-
-
-def test_a_run_with_the_old_name_is_resumed(tmp_path: Path, runs: list, capsys: Capture) -> None:
-    command = ["meta-train", "xor", "--out", str(tmp_path)]
-    assert main([*command, "--steps", "3", "--seed", "7"]) == 0
-    file = tmp_path / "command.json"
-    saved = json.loads(file.read_text())
-    saved["unroll"] = saved.pop("steps")
-    saved["words"] = ["--unroll" if word == "--steps" else word for word in saved["words"]]
-    file.write_text(json.dumps(saved))
-    assert main([*command, "--resume"]) == 0
-    assert main([*command, "--resume", "--steps", "3"]) == 0
-    assert [([setting.steps for setting in settings], config.seed) for settings, config, _ in runs] == [([3], 7)] * 3
-    capsys.readouterr()
-    assert main([*command, "--resume", "--unroll", "4"]) == EXIT_ERROR
-    assert capsys.readouterr().err.startswith(
-        f"{OLD_NAME}blur: error: the run in {tmp_path} was started with --steps 3"
-    )
-
-
-def test_meta_train_starts_from_a_genome(tmp_path: Path, adam: Path, runs: list, capsys: Capture) -> None:
-    command = ["meta-train", "xor", "--out", str(tmp_path), "--init", str(adam)]
-    assert main(command) == 0
-    assert main([*command, "--hidden", "5"]) == 0
-    rules = [setting.rule for [setting], _, _ in runs]
-    assert rules == [OptaxMLP(hidden=(width,), optimizer="adam") for width in (16, 5)]
-    assert float(runs[0][2]["init"]["learning_rate"]) == pytest.approx(1e-2)
-    capsys.readouterr()
-    for states in ("3", str(Bidirectional().states)):
-        assert "only --hidden goes with it" in error_of([*command, "--states", states], capsys)
-
-
-def test_attention_is_meta_trained_further_on_its_task(tmp_path: Path, runs: list) -> None:
-    rule = LinearAttention(10)
-    file = save_genome(tmp_path / "attention.safetensors", rule, rule.init_genome(jax.random.key(0)))
-    options = ["--init", str(file), "--steps", "1", "--batch-size", "10", "--out", str(tmp_path / "run")]
-    assert main(["meta-train", "in_context_regression", *options]) == 0
-    [setting] = runs[0][0]
-    assert (setting.rule, setting.steps, setting.batch_size) == (rule, 1, 10)
-    episode = setting.sample(jax.random.key(0))
-    assert episode.steps == 1
-    assert episode.support.inputs.shape == (10, 10)
-    assert episode.query.inputs.shape == (100, 10)
-
-
 def test_attention_is_not_trained_but_shown_a_context(tmp_path: Path, capsys: Capture) -> None:
     np.savez(tmp_path / "d.npz", x=np.ones((20, 10)), y=np.ones(20))
     options = ["--data", str(tmp_path / "d.npz"), "--out", str(tmp_path / "m.safetensors")]
     assert "learns in context" in error_of(["train", "linear_attention_1", *options], capsys)
-
-
-def test_hidden_layers_of_the_default_width_count_if_they_were_asked_for(
-    tmp_path: Path, adam: Path, runs: list, capsys: Capture
-) -> None:
-    [width] = map(str, Bidirectional().hidden)
-    assert main(["meta-train", "xor", "--out", str(tmp_path), "--init", str(adam), "--hidden", width]) == 0
-    assert runs[0][0][0].rule.hidden == Bidirectional().hidden
-
-
-def test_resuming_nothing_writes_nothing(tmp_path: Path, capsys: Capture) -> None:
-    out = tmp_path / "run"
-    assert "holds no run to resume" in error_of(["meta-train", "xor", "--out", str(out), "--resume"], capsys)
-    assert not out.exists()
-
-
-def test_there_is_no_accuracy_in_regression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    result = MetaTrainResult({}, 0.25, float("nan"), 1, 2, {})
-    monkeypatch.setattr(meta_train_command, "meta_train", lambda *_, **__: result)
-    assert main(["meta-train", "sine", "--out", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.startswith("validation fitness 0.25 (candidate 1)\n")
-
-
-def test_evaluate_passes_its_options_on(
-    tmp_path: Path, adam: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    calls = []
-    monkeypatch.setattr(evaluate_command, "compare", lambda *arguments: calls.append(arguments))
-    renamed = adam.rename(tmp_path / "mine.safetensors")
-    options = "--task mnist --resolution 28 --hidden 64 --steps 10 50 --baselines sgd adam --episodes 100"
-    assert main(["evaluate", str(renamed), *options.split(), "--out", str(tmp_path / "out")]) == 0
-    [learner], [plan], out = calls[0]
-    assert (learner.name, learner.rule) == ("mine", OptaxMLP(hidden=(16,), optimizer="adam"))
-    assert (plan.tasks, plan.resolutions, plan.hidden, plan.steps) == (("mnist",), (28,), (64,), (10, 50))
-    assert (plan.baselines, plan.episodes, out) == (("sgd", "adam"), 100, tmp_path / "out")
-    genome = renamed.rename(tmp_path / "genome.safetensors")
-    assert evaluate_command.read_learner(str(genome)).name == tmp_path.name
-    assert "no genome was given" in error_of(["evaluate", "--out", "x"], capsys)
-    assert main(["evaluate", str(genome), *options.replace("--steps", "--unroll").split(), "--out", "x"]) == 0
-    assert calls[1][1] == (plan,)
-    assert capsys.readouterr().err == OLD_NAME
-
-
-def test_a_preset_takes_options_that_are_no_axes(
-    adam: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
-) -> None:
-    calls: list[Any] = []
-    monkeypatch.setattr(evaluate_command, "compare", lambda *arguments: calls.append(arguments))
-    command = ["evaluate", str(adam), "--out", str(tmp_path / "out"), "--preset", "zoo"]
-    assert main(command) == 0
-    assert calls[0][1] == PRESETS["zoo"].plans
-    options = "--episodes 3 --tuning_episodes 4 --seed 5 --baseline-sizes width synapses --data-dir d"
-    assert main([*command, *options.split()]) == 0
-    fields = {"episodes": 3, "tuning_episodes": 4, "seed": 5, "baseline_sizes": ("width", "synapses"), "data_dir": "d"}
-    assert calls[1][1] == tuple(dataclasses.replace(plan, **fields) for plan in PRESETS["zoo"].plans)
-    capsys.readouterr()
-    message = error_of([*command, "--batch-size", "128", "--task", "digits"], capsys)  # even if they are the defaults
-    assert "--preset zoo decides --task and --batch-size itself" in message
-    assert "--preset is 'zo'; did you mean 'zoo'?" in error_of([*command[:-1], "zo"], capsys)
-    assert not (tmp_path / "out").exists()
-
-
-def test_presets_are_in_the_help(capsys: Capture) -> None:
-    assert main(["evaluate", "--help"]) == 0
-    shown = capsys.readouterr().out
-    assert all(f"{name}:" in shown for name in PRESETS)
-
-
-def test_an_interrupted_evaluation_leaves_what_is_finished(
-    tmp_path: Path, adam: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    def interrupted(*_: Any, **__: Any) -> Iterator[list[EvaluationRecord]]:
-        yield RECORDS
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(evaluate_command, "evaluate_conditions", interrupted)
-    out = tmp_path / "out"
-    assert main(["evaluate", str(adam), "--out", str(out)]) == EXIT_INTERRUPTED
-    assert len(json.loads((out / "results.json").read_text())) == len(RECORDS)
-    assert "learning_rate" in (out / "report.html").read_text()
-    assert str(out / "summary.md") in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", ["sine_transformer", "linear_attention_1"])
-@pytest.mark.usefixtures("no_type_checks")
-def test_rules_that_learn_in_context_are_not_evaluated(name: str, tmp_path: Path, capsys: Capture) -> None:
-    message = error_of(["evaluate", name, "--out", str(tmp_path / "out")], capsys)
-    assert f"{name} (" in message
-    assert "scripts/claims/run.py A3" in message
-    assert "hidden" not in message
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
