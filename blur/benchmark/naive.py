@@ -18,7 +18,6 @@ from blur.core.episode import Batch, Episode, as_arrays, episode_spec
 from blur.core.rule import Genome
 from blur.network.batch_norm import EPSILON
 from blur.network.synapses import Synapse
-from blur.network.weights.flat import FlatWeights
 
 LayerStates = Float[Array, "_batch _neurons states"]
 Square = Float[Array, "_all _all states"]
@@ -51,7 +50,7 @@ def naive_loss(workload: Workload, genome: Genome, key: Key[Array, ""], episode:
 
 def square(synapse: Synapse) -> Square:
     """The square array of a synapse layer. Only this function depends on the engine's storage of synapses."""
-    forward = synapse.forward.dense() if isinstance(synapse.forward, FlatWeights) else synapse.forward
+    forward = synapse.weights.dense()
     states, sources, targets = forward.shape
     whole = jnp.zeros((sources + 1 + targets, sources + 1 + targets, states), forward.dtype)
     whole = whole.at[:sources, sources + 1 :].set(jnp.moveaxis(forward, 0, -1))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,9 @@ class Phase:
     memory adds named fields to the state in `init_state`. Fields that no `init_state` added live until the end of the
     step.
 
+    Attributes:
+      symbols: the equations' symbols of the genome's leaves, by name.
+
     Examples:
       >>> import dataclasses
       >>> @dataclasses.dataclass(frozen=True)
@@ -36,6 +40,12 @@ class Phase:
       >>> state.seen
       0
     """
+
+    symbols: ClassVar[Mapping[str, str]] = {}
+
+    def genome_symbols(self) -> dict[str, str]:
+        """The symbols of the genome's leaves by path (`hebbian/pre`), where they have one."""
+        return dict(self.symbols)
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """This phase's meta-parameters; none by default."""
@@ -59,6 +69,12 @@ class Phases(Phase):
     """Named phases in order, as one phase; each one's genome is kept under its name."""
 
     named: tuple[tuple[str, Phase], ...]
+
+    def genome_symbols(self) -> dict[str, str]:
+        """Those of all phases, below the phases' names."""
+        return {
+            f"{name}/{leaf}": symbol for name, phase in self.named for leaf, symbol in phase.genome_symbols().items()
+        }
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """`{phase name: its genome}`, without the phases that have none."""
@@ -118,6 +134,10 @@ class Chain(UpdateRule):
     def phase_names(self) -> tuple[str, ...]:
         """See `UpdateRule.phase_names`."""
         return tuple(name for name, _ in self.phases.named)
+
+    def genome_symbols(self) -> dict[str, str]:
+        """See `UpdateRule.genome_symbols`."""
+        return self.phases.genome_symbols()
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """`{phase name: its genome}`, without the phases that have none."""
@@ -181,6 +201,10 @@ class ChainRule(UpdateRule):
         """See `UpdateRule.phase_names`."""
         return self.chain.phase_names
 
+    def genome_symbols(self) -> dict[str, str]:
+        """See `UpdateRule.genome_symbols`."""
+        return self.chain.genome_symbols()
+
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """See `Chain.init_genome`."""
         return self.chain.init_genome(key)
@@ -210,6 +234,10 @@ class Every(Phase):
 
     period: int
     phases: Phases
+
+    def genome_symbols(self) -> dict[str, str]:
+        """Those of the phases."""
+        return self.phases.genome_symbols()
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """That of the phases, by name."""

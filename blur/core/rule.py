@@ -92,6 +92,10 @@ class UpdateRule(abc.ABC):
         """Names of the phases of an inner step, where it has any: profiles are divided by them."""
         return ()
 
+    def genome_symbols(self) -> dict[str, str]:
+        """What equations call the genome's leaves, by path (`hebbian/pre`), where they have a symbol: for pictures."""
+        return {}
+
     @abc.abstractmethod
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """A random genome (the only one, where nothing is random)."""

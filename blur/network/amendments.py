@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
+from collections.abc import Mapping
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +14,7 @@ from blur.core.episode import Batch
 from blur.core.phases import Phase
 from blur.core.rule import Genome
 from blur.core.state import State
-from blur.network.synapses import Synapse
-from blur.network.weights.dual import is_factors, need_arrays, scaled
+from blur.network.synapses import Synapse, need
 
 
 def amend(state: State, *synapses: Synapse) -> State:
@@ -24,12 +24,13 @@ def amend(state: State, *synapses: Synapse) -> State:
 
 def tie_directions(synapse: Synapse) -> Synapse:
     """Backward synapses become the transpose of the forward ones: v_ji^c = w_ij^c."""
-    return synapse if synapse.backward is None else synapse._replace(backward=synapse.forward.swapaxes(1, 2))
+    return synapse if synapse.backward is None else synapse._replace(backward=synapse.weights.dense().swapaxes(1, 2))
 
 
 def tie_states(synapse: Synapse) -> Synapse:
     """All states of a synapse become its first."""
-    return jax.tree.map(lambda w: jnp.broadcast_to(w[:1], w.shape), synapse)
+    tied: Synapse = jax.tree.map(lambda w: jnp.broadcast_to(w[:1], w.shape), synapse)
+    return tied
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ class TieStates(Phase):
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Amends `change`."""
-        need_arrays(state.synapses, "tying states")
+        need(state.synapses, "arrays", "tying states")
         return amend(state, *map(tie_states, state.change.synapses))
 
 
@@ -74,7 +75,7 @@ class Oja(Phase):
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Amends `change`."""
-        need_arrays(state.synapses, "Oja's decay")
+        need(state.synapses, "arrays", "Oja's decay")
         strength = self.strength * (jnp.abs(genome["multiplier"]) if self.learned else 1.0)
         return amend(
             state,
@@ -87,14 +88,20 @@ class Oja(Phase):
         )
 
     def _decay(
-        self, strength: Array, synapse: Synapse, change: Synapse, targets: tuple, weight: Float[Array, "batch"]
+        self,
+        strength: Array,
+        synapse: Synapse,
+        change: Synapse,
+        targets: tuple[Array, Array | None],
+        weight: Float[Array, "batch"],
     ) -> Synapse:
-        up = strength * self._power(targets[0], weight, synapse.forward, synapse.bias)
+        up = strength * self._power(targets[0], weight, synapse.weights.dense(), synapse.bias)
         down = None
-        if synapse.backward is not None:
+        if synapse.backward is not None and targets[1] is not None:
             down = strength * self._power(targets[1], weight, synapse.backward, None)
         decays = Synapse(up[:, None], None if change.bias is None else up, None if down is None else down[:, None])
-        return jax.tree.map(lambda delta, w, decay: delta - w * decay, change, synapse, decays)
+        decayed: Synapse = jax.tree.map(lambda delta, w, decay: delta - w * decay, change, synapse, decays)
+        return decayed
 
     def _power(
         self, target: Array, weight: Array, weights: Array, bias: Array | None
@@ -111,6 +118,8 @@ class Decay(Phase):
     Genome: `rate` r, `power` p.
     """
 
+    symbols: ClassVar[Mapping[str, str]] = {"rate": "r", "power": "p"}
+
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """r = 0.1, p = 0.5."""
         return {"rate": jnp.full((), 0.1), "power": jnp.full((), 0.5)}
@@ -118,5 +127,11 @@ class Decay(Phase):
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Amends `change`."""
         factor = (1 + jnp.abs(genome["rate"]) * state.step) ** -jnp.abs(genome["power"])
-        scale = functools.partial(scaled, factor=factor)
-        return amend(state, *jax.tree.map(scale, state.change.synapses, is_leaf=is_factors))
+        layers = zip(state.synapses, state.change.synapses, strict=True)
+        return amend(state, *(_scaled(*layer, factor) for layer in layers))
+
+
+def _scaled(synapse: Synapse, change: Synapse, factor: Float[Array, ""]) -> Synapse:
+    """A layer's change times a factor."""
+    forward = synapse.weights.scaled(change.forward, factor)
+    return Synapse(forward, *jax.tree.map(lambda delta: factor * delta, (change.bias, change.backward)))

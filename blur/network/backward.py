@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array, Key
@@ -12,9 +13,10 @@ from blur.core.episode import Batch
 from blur.core.rule import Genome
 from blur.core.state import State
 from blur.network.activations import find_activation
-from blur.network.mixing import Layer, cross, cross_back, mix
+from blur.network.mixing import Activity, mix
 from blur.network.sweep import Sweep
 from blur.network.synapses import Synapse
+from blur.network.weights.dense import as_weights
 
 Combine = Literal["additive", "gated", "multiplicative", "multiplicative_second_state", "replace"]
 
@@ -22,21 +24,22 @@ SCALED = ("additive", "gated")
 """Ways to combine that scale what arrives by η."""
 
 
-def combine(mode: Combine, genome: Genome, layer: Layer, arriving: Layer) -> Layer:
+def combine(mode: Combine, genome: Genome, layer: Activity, arriving: Activity) -> Activity:
     """How what arrives from above changes a layer a.
 
     `additive` f a + η u; `gated` f a + η (β + γᵀa) u, as a derivative φ′(a) gates an error in backpropagation;
     `multiplicative` f a u; `multiplicative_second_state` f (a¹, a² u², …); `replace` u. In `arriving`, u is scaled by η
     where the mode is in `SCALED`.
     """
+    keep: Array = genome["keep"]
     if mode in SCALED:
         if mode == "gated":
             arriving = (genome["gate_bias"][:, None, None] + mix(layer, genome["gate"])) * arriving
-        return genome["keep"] * layer + arriving
+        return keep * layer + arriving
     if mode == "multiplicative":
-        return genome["keep"] * layer * arriving
+        return keep * layer * arriving
     if mode == "multiplicative_second_state":
-        return genome["keep"] * jnp.concatenate([layer[:1], layer[1:] * arriving[1:]])
+        return keep * jnp.concatenate([layer[:1], layer[1:] * arriving[1:]])
     return arriving
 
 
@@ -51,6 +54,8 @@ class Backward(Sweep):
     """
 
     combine: Combine = "additive"
+
+    symbols: ClassVar[Mapping[str, str]] = {"transform": "μ", "keep": "f", "update": "η", "gate": "γ", "gate_bias": "β"}
 
     def init_layer_genome(self, key: Key[Array, ""]) -> Genome:
         """That of `Sweep`; gates are open: γ = 0, β = 1."""
@@ -71,9 +76,9 @@ class Backward(Sweep):
             layers[index] = find_activation(self.activation)(z)
         return state.replace(neurons=tuple(layers))
 
-    def _arriving(self, genome: Genome, above: Layer, synapse: Synapse) -> Layer:
+    def _arriving(self, genome: Genome, above: Activity, synapse: Synapse) -> Activity:
         synapse = self.view(genome, synapse)
         transform = (genome["update"] if self.combine in SCALED else 1.0) * genome["transform"]
         if synapse.backward is None:
-            return cross_back(above, transform, synapse.forward)
-        return cross(above, transform, synapse.backward)
+            return synapse.weights.send_back(above, transform)
+        return as_weights(synapse.backward).send(above, transform)

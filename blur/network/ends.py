@@ -14,9 +14,9 @@ from blur.core.losses import LOSSES
 from blur.core.phases import Phase
 from blur.core.rule import Genome
 from blur.core.state import State
-from blur.network.mixing import Layer
+from blur.network.mixing import Activity
 
-FeedbackFunction = Callable[[Layer, Float[Array, "batch outputs"]], Layer]
+FeedbackFunction = Callable[[Activity, Float[Array, "batch outputs"]], Activity]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class PresentInput(Phase):
         return self.apply(genome, state, batch)
 
 
-def present_target(output: Layer, targets: Float[Array, "batch outputs"]) -> Layer:
+def present_target(output: Activity, targets: Float[Array, "batch outputs"]) -> Activity:
     """(prediction, target): both are shown, no error is computed."""
     return jnp.stack([output[0], targets])
 
@@ -65,7 +65,7 @@ class LossGradient:
 
     loss: str = "cross_entropy"
 
-    def __call__(self, output: Layer, targets: Float[Array, "batch outputs"]) -> Layer:
+    def __call__(self, output: Activity, targets: Float[Array, "batch outputs"]) -> Activity:
         """(prediction, φ′ · ∂ℓ/∂prediction), where ℓ is one example's loss."""
 
         def example_loss(prediction: Array, target: Array) -> Array:
@@ -113,4 +113,5 @@ class Readout:
 
     def __call__(self, state: State) -> Float[Array, "batch outputs"]:
         """The outputs."""
-        return self.scale * state.neurons[-1][0]
+        outputs: Array = self.scale * state.neurons[-1][0]
+        return outputs

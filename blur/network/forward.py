@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
@@ -12,7 +14,7 @@ from blur.core.rule import Genome, StatisticsRule
 from blur.core.state import State
 from blur.network.activations import Activation, find_activation
 from blur.network.batch_norm import Statistics
-from blur.network.mixing import Layer, cross
+from blur.network.mixing import Activity
 from blur.network.sweep import Sweep
 from blur.network.synapses import Synapse
 
@@ -31,6 +33,8 @@ class Forward(Sweep):
 
     last_activation: str | Activation = "tanh"
     statistics: StatisticsRule = "support"
+
+    symbols: ClassVar[Mapping[str, str]] = {"transform": "ν", "keep": "f", "update": "η"}
 
     def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Spec | Batch) -> State:
         """Adds `statistics` of the hidden layers (mean 0, variance 1 before the first batch)."""
@@ -71,11 +75,11 @@ class Forward(Sweep):
         return state.replace(statistics=tuple(statistics)) if self._keeps_statistics else state
 
     def _pre_activation(
-        self, genome: Genome, below: Layer, synapse: Synapse, before: Layer | None
+        self, genome: Genome, below: Activity, synapse: Synapse, before: Activity | None
     ) -> Float[Array, "states batch neurons"]:
         synapse = self.view(genome, synapse)
         transform = genome["update"] * genome["transform"]
-        z = cross(below, transform, synapse.forward)
+        z = synapse.weights.send(below, transform)
         if synapse.bias is not None:
             z += (jnp.sum(transform, axis=0)[:, None] * synapse.bias)[:, None]
         return z if before is None else z + genome["keep"] * before

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +16,10 @@ from blur.core.rule import Genome
 from blur.core.state import State
 from blur.network.activations import find_activation
 from blur.network.layerwise import LayerwisePhase
-from blur.network.mixing import Layer, mix, mix_side_by_side, mixes_after, moments, outer
-from blur.network.synapses import Synapse, Synapses
-from blur.network.weights.dual import Factors, is_dual, refuse_dual, remember
-from blur.network.weights.flat import FlatWeights, is_flat
+from blur.network.mixing import mix
+from blur.network.synapses import Synapse, Synapses, need
+from blur.network.weights.base import Pair, Transforms, Weights
+from blur.network.weights.dense import as_weights
 
 
 class Change(NamedTuple):
@@ -69,6 +70,14 @@ class Hebbian(LayerwisePhase):
     transform_scale: float = 0.3
     initial_update: float = -1e-3
 
+    symbols: ClassVar[Mapping[str, str]] = {
+        "pre": "ν̃",
+        "post": "μ̃",
+        "backward_pre": "ν̃",
+        "backward_post": "μ̃",
+        "update": "η̃",
+    }
+
     def init_layer_genome(self, key: Key[Array, ""]) -> Genome:
         """Random transforms."""
         synapse_states = self.synapse_states or self.states
@@ -88,52 +97,43 @@ class Hebbian(LayerwisePhase):
         if self.reference_batch is not None:
             weight = weight * self.reference_batch / jnp.maximum(jnp.sum(weight), jnp.finfo(weight.dtype).tiny)
         genomes = self.layer_genomes(genome, state)
-        lower, upper = getattr(state, self.lower)[:-1], state.neurons[1:]
-        bias_scales = (max(1.0, self._scale(lower[0])), *[1.0] * (len(genomes) - 1))
-        layers = zip(genomes, lower, upper, state.synapses, bias_scales, strict=True)
-        changes, targets = zip(*(self._propose(*layer, weight) for layer in layers), strict=True)
+        pairs = [Pair(*both, weight) for both in zip(getattr(state, self.lower)[:-1], state.neurons[1:], strict=True)]
+        bias_scales = (max(1.0, self._scale(state.synapses[0].weights)), *[1.0] * (len(genomes) - 1))
+        layers = zip(genomes, pairs, state.synapses, bias_scales, strict=True)
+        changes, targets = zip(*(self._propose(*layer) for layer in layers), strict=True)
         update = tuple(layer_genome["update"] for layer_genome in genomes)
         return state.replace(change=Change(changes, targets, update, weight))
 
     def _propose(
-        self,
-        genome: Genome,
-        below: Layer,
-        above: Layer,
-        synapse: Synapse,
-        bias_scale: float,
-        weight: Float[Array, "batch"],
+        self, genome: Genome, pair: Pair, synapse: Synapse, bias_scale: float
     ) -> tuple[Synapse, tuple[Array, Array | None]]:
-        pre, post = genome["update"] * self._scale(below) * genome["pre"], genome["post"].T
-        target = mix(above, post)
-        weighted = weight[:, None] * above
-        bias = None
-        if synapse.bias is not None:
-            bias_pre = genome["update"] * bias_scale * jnp.sum(genome["pre"], axis=0)
-            bias = bias_pre[:, None] * (post[: len(above)].T @ jnp.sum(weighted, axis=1))
-        if is_dual(synapse.forward) or is_flat(synapse.forward):
-            factors = Factors(below[0], mix_side_by_side(weighted, pre[0] * post))
-            change = factors if is_dual(synapse.forward) else FlatWeights(factors.outer(), synapse.forward.states)
-            return Synapse(change, bias, None), (target, None)
+        """The change of one layer, and what `Change.targets` holds of it."""
+        weights = synapse.weights
+        transforms = self._transforms(genome, "", self._scale(weights))
+        target = mix(pair.post, transforms.post)
+        bias = None if synapse.bias is None else self._bias(genome, pair, transforms.post, bias_scale)
         if synapse.backward is None:
-            return Synapse(outer(below, pre, weight, above, post), bias, None), (target, None)
+            return Synapse(weights.propose(pair, transforms), bias, None), (target, None)
+        backward = as_weights(synapse.backward)
         prefix = "backward_" if self.separate_backward else ""
-        back_pre = genome["update"] * self._scale(above) * genome[prefix + "pre"]
-        back_post = genome[prefix + "post"].T
-        back_target = mix(below, back_post)
-        if mixes_after(below, above, states=pre.shape[1]):
-            found = moments(below, weighted)
-            e, d = found.shape[:2]
-            forward = jnp.einsum("ec,dc,edoi->cio", pre[:e], post[:d], found)
-            backward = jnp.einsum("dc,ec,edoi->coi", back_pre[:d], back_post[:e], found)
-        else:
-            forward = outer(below, pre, weight, above, post)
-            backward = outer(above, back_pre, weight, below, back_post)
-        return Synapse(forward, bias, backward), (target, back_target)
+        back_transforms = self._transforms(genome, prefix, self._scale(backward))
+        back_target = mix(pair.pre, back_transforms.post)
+        up, down = weights.propose_both(pair, transforms, backward, back_transforms)
+        return Synapse(up, bias, down), (target, back_target)
 
-    def _scale(self, sources: Layer) -> float:
-        """What η̃ of synapses that come from a layer is multiplied by."""
-        return 1.0 if self.reference_fan_in is None else self.reference_fan_in / sources.shape[-1]
+    def _bias(
+        self, genome: Genome, pair: Pair, post: Float[Array, "states synapse_states"], scale: float
+    ) -> Float[Array, "synapse_states outputs"]:
+        weighted = pair.weighted
+        pre: Array = genome["update"] * scale * jnp.sum(genome["pre"], axis=0)
+        return pre[:, None] * (post[: len(weighted)].T @ jnp.sum(weighted, axis=1))
+
+    def _transforms(self, genome: Genome, prefix: str, scale: float) -> Transforms:
+        return Transforms(genome["update"] * scale * genome[prefix + "pre"], genome[prefix + "post"].T)
+
+    def _scale(self, weights: Weights) -> float:
+        """The factor of η̃ for synapses with this fan-in."""
+        return 1.0 if self.reference_fan_in is None else self.reference_fan_in / weights.fan_in
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -150,6 +150,8 @@ class ApplyChange(LayerwisePhase):
     activation: str = "identity"
     saturation_epsilon: float | None = None
 
+    symbols: ClassVar[Mapping[str, str]] = {"keep": "f̃", "saturation": "s"}
+
     def init_layer_genome(self, key: Key[Array, ""]) -> Genome:
         """f̃ = 1, s = 1."""
         genome = {"keep": jnp.ones(())}
@@ -157,22 +159,23 @@ class ApplyChange(LayerwisePhase):
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Changes `synapses`."""
+        is_linear = self.activation == "identity" and self.saturation_epsilon is None
+        if not is_linear:
+            need(state.synapses, "elementwise", "an activation or saturation of synapses")
+        layers = zip(self.layer_genomes(genome, state), state.synapses, state.change.synapses, strict=True)
+        return state.replace(synapses=tuple(self._commit(*layer, is_linear=is_linear) for layer in layers))
+
+    def _commit(self, genome: Genome, synapse: Synapse, change: Synapse, *, is_linear: bool) -> Synapse:
+        update = functools.partial(self._update, genome)
+        weights = synapse.weights
+        forward = weights.commit(genome["keep"], change.forward) if is_linear else weights.map(update, change.forward)
+        bias, backward = jax.tree.map(update, (synapse.bias, synapse.backward), (change.bias, change.backward))
+        return Synapse(forward, bias, backward)
+
+    def _update(self, genome: Genome, weight: Array, change: Array) -> Array:
+        """A new value of an array of synapses."""
         activation = find_activation(self.activation)
-        if self.activation != "identity" or self.saturation_epsilon is not None:
-            refuse_dual(state.synapses, "an activation or saturation of synapses")
-
-        def commit(layer_genome: Genome, weights: Any, change: Any) -> Any:
-            if is_dual(weights):
-                return remember(weights, layer_genome["keep"], change)
-            if self.saturation_epsilon is None:
-                return activation(layer_genome["keep"] * weights + change)
-            damping = jnp.exp(-jnp.abs(weights) * (self.saturation_epsilon + jnp.abs(layer_genome["saturation"])))
-            return activation(weights + ((layer_genome["keep"] - 1) * weights + change) * damping)
-
-        synapses = [
-            jax.tree.map(functools.partial(commit, layer_genome), synapse, change, is_leaf=is_dual)
-            for layer_genome, synapse, change in zip(
-                self.layer_genomes(genome, state), state.synapses, state.change.synapses, strict=True
-            )
-        ]
-        return state.replace(synapses=tuple(synapses))
+        if self.saturation_epsilon is None:
+            return activation(genome["keep"] * weight + change)
+        damping = jnp.exp(-jnp.abs(weight) * (self.saturation_epsilon + jnp.abs(genome["saturation"])))
+        return activation(weight + ((genome["keep"] - 1) * weight + change) * damping)

@@ -6,10 +6,11 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key, UInt32
 
 
-def normal_noise(key: Key[Array, ""], count: int, dtype=jnp.float32) -> Float[Array, "count"]:
+def normal_noise(key: Key[Array, ""], count: int, dtype: DTypeLike = jnp.float32) -> Float[Array, "count"]:
     """N(0, 1), √2 erf⁻¹(u) of numbers u in (−1, 1) that have 23 bits: up to 5.3 standard deviations.
 
     The bits of number i are h(h(i ⊕ k₁) ⊕ k₂), where k₁ and k₂ are drawn from the key and h is a bijective hash of 32

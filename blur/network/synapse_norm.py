@@ -13,7 +13,6 @@ from blur.core.phases import Phase
 from blur.core.rule import Genome
 from blur.core.state import State
 from blur.network.synapses import Synapse
-from blur.network.weights.dual import need_arrays
 
 SYNAPSE_EPSILON = 1e-9
 """Added to the squared norm of a neuron's synapses (Sandler et al. 2021)."""
@@ -34,9 +33,9 @@ class SynapseNormalisation:
 
     def __call__(self, genome: Genome, synapse: Synapse) -> Synapse:
         """The normalised synapses."""
-        need_arrays(synapse, "normalisation of synapses")
-        factor = genome["rescale_to"] if self.rescale else 1.0
-        squared = jnp.sum(synapse.forward**2, axis=1)
+        synapse.weights.need("arrays", "normalisation of synapses")
+        factor, forward = genome["rescale_to"] if self.rescale else 1.0, synapse.weights.dense()
+        squared = jnp.sum(forward**2, axis=1)
         if synapse.bias is not None:
             squared += synapse.bias**2
         scale = factor * jax.lax.rsqrt(squared + SYNAPSE_EPSILON)
@@ -45,7 +44,7 @@ class SynapseNormalisation:
             squared_back = jnp.sum(backward**2, axis=1, keepdims=True)
             backward = backward * (factor * jax.lax.rsqrt(squared_back + SYNAPSE_EPSILON))
         bias = None if synapse.bias is None else synapse.bias * scale
-        return Synapse(synapse.forward * scale[:, None], bias, backward)
+        return Synapse(forward * scale[:, None], bias, backward)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
@@ -18,35 +19,21 @@ LARGEST_SIDE = 12
 MOST_MATRICES = 16
 """Of one array with more than two axes."""
 
-LETTERS = {
-    "forward/transform": "ν",
-    "forward/keep": "f",
-    "forward/update": "η",
-    "backward/transform": "μ",
-    "backward/keep": "f",
-    "backward/update": "η",
-    "hebbian/pre": "ν̃",
-    "hebbian/post": "μ̃",
-    "hebbian/backward_pre": "ν̃",
-    "hebbian/backward_post": "μ̃",
-    "hebbian/update": "η̃",
-    "apply/keep": "f̃",
-}
-"""What the equations of multi-state networks call a genome's arrays."""
 
-
-def genome_pictures(genome: Genome) -> Markup:
-    """All arrays of a genome, whatever its structure."""
+def genome_pictures(genome: Genome, symbols: Mapping[str, str]) -> Markup:
+    """All arrays of a genome, whatever its structure. `symbols` are shown beside their names."""
     arrays = dict(sorted(flatten_tensors(genome).items(), key=lambda item: item[1].ndim < 2))  # matrices first
     scalars = {name: array for name, array in arrays.items() if array.size == 1}
     matrices = {name: array for name, array in arrays.items() if array.size > 1 and is_small(array)}
     large = {name: array for name, array in arrays.items() if array.size > 1 and not is_small(array)}
-    parts = [element("div", *(_figure(*item) for item in matrices.items()), class_="pictures")] if matrices else []
+    parts = (
+        [element("div", *(_figure(*item, symbols) for item in matrices.items()), class_="pictures")] if matrices else []
+    )
     if scalars:
-        rows = [_row(_label(name), f"{array.item():.4g}") for name, array in scalars.items()]
+        rows = [_row(_label(name, symbols), f"{array.item():.4g}") for name, array in scalars.items()]
         parts.append(scrolling_table(*rows, caption="Scalars"))
     if large:
-        rows = [_row(_label(name), _statistics(array)) for name, array in large.items()]
+        rows = [_row(_label(name, symbols), _statistics(array)) for name, array in large.items()]
         parts.append(scrolling_table(*rows, caption="Arrays too large to show number by number"))
     return element("div", *parts)
 
@@ -57,10 +44,10 @@ def is_small(array: np.ndarray) -> bool:
     return array.size > 0 and max(sides, default=1) <= LARGEST_SIDE and matrices <= MOST_MATRICES
 
 
-def _figure(name: str, array: np.ndarray) -> Markup:
+def _figure(name: str, array: np.ndarray, symbols: Mapping[str, str]) -> Markup:
     """One picture per matrix of the array; a vector is a row."""
     matrices = array.reshape(-1, *(array.shape[-2:] if array.ndim > 1 else (1, array.size)))
-    return element("figure", element("figcaption", _label(name)), *map(_picture, matrices))
+    return element("figure", element("figcaption", _label(name, symbols)), *map(_picture, matrices))
 
 
 def _picture(matrix: Float[np.ndarray, "rows columns"]) -> Markup:
@@ -73,9 +60,9 @@ def _picture(matrix: Float[np.ndarray, "rows columns"]) -> Markup:
     return scrolling_table(*rows, class_="matrix")
 
 
-def _label(name: str) -> Markup:
-    letter = [element("b", LETTERS[name]), " "] if name in LETTERS else []
-    return element("span", *letter, element("code", name))
+def _label(name: str, symbols: Mapping[str, str]) -> Markup:
+    symbol = [element("b", symbols[name]), " "] if name in symbols else []
+    return element("span", *symbol, element("code", name))
 
 
 def _row(label: Markup, value: str) -> Markup:

@@ -203,7 +203,7 @@ def _learner(learner: Learner) -> Markup:
         "article",
         element("h3", learner.name),
         element("p", f"{rule}, {parameter_count(learner.genome):,} numbers. Colours go from −max to max of each."),
-        genome_pictures(learner.genome),
+        genome_pictures(learner.genome, learner.rule.genome_symbols()),
         element("details", element("summary", "The rule's settings"), _fields(learner.rule)),
     )
 

@@ -17,7 +17,6 @@ from blur.core.phases import chain
 from blur.network.amendments import Oja, TieStates
 from blur.network.ends import Readout
 from blur.network.hebbian import ApplyChange
-from blur.network.mixing import cross
 from blur.network.synapse_norm import NormaliseSynapses
 from blur.network.weights.flat import by_state, flat
 from blur.rules.bidirectional import Bidirectional
@@ -76,7 +75,7 @@ def test_what_reads_synapses_state_by_state_refuses_one_matrix(name, phase):
 def test_a_layer_of_several_states_is_one_clear_error():
     weights = flat(jnp.ones((2, 3, 4)))
     with pytest.raises(ValueError, match="the input carries 2 states, but its synapses are stored for one"):
-        cross(jnp.ones((2, 5, 3)), jnp.eye(2), weights)
+        weights.send(jnp.ones((2, 5, 3)), jnp.eye(2))
 
 
 def test_back_and_forth():

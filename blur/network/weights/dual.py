@@ -10,17 +10,22 @@ episodes, w_0 and all Gram matrices are the same for every genome, so that genom
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from blur.network.weights.flat import FlatWeights, by_state, is_flat
+from blur.network.mixing import Activity
+from blur.network.weights.base import Capability, Pair, Transforms, Weights, saved
+from blur.network.weights.flat import FlatWeights, by_state, post_side_by_side, single_state
+
+NO_DUAL_FORM = "changes synapses in a way that has no dual form; use dual_steps=None"
 
 
 class Factors(NamedTuple):
-    """A change of synapses as an outer product that is not carried out.
+    """A change of synapses as an outer product xᵀ p that is not carried out.
 
     Attributes:
       inputs: x, `[batch, I]`.
@@ -30,24 +35,10 @@ class Factors(NamedTuple):
     inputs: Float[Array, "batch inputs"]
     post: Float[Array, "batch states_outputs"]
 
-    def outer(self) -> Float[Array, "inputs states_outputs"]:
-        """xᵀ p, carried out."""
-        return self.inputs.T @ self.post
-
-
-def is_factors(node: Any) -> bool:
-    """Whether this is an outer product that is not carried out: a leaf of a change of synapses."""
-    return isinstance(node, Factors)
-
-
-def scaled(change: Array | Factors, factor: Array) -> Array | Factors:
-    """A change of synapses times a factor, in either form."""
-    return change._replace(post=factor * change.post) if isinstance(change, Factors) else factor * change
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class DualWeights:
+class DualWeights(Weights):
     """Synapses `[c, I, O]` of a layer that carries one state, in dual form; it has room for S steps.
 
     Attributes:
@@ -66,20 +57,59 @@ class DualWeights:
     decays: Float[Array, "steps"]
     count: Int[Array, ""]
 
+    refusals: ClassVar[Mapping[Capability, str]] = {"elementwise": NO_DUAL_FORM, "arrays": NO_DUAL_FORM}
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """That of the synapses it stands for, `(c, I, O)`."""
         return self.start.shape
 
+    def connect(self, mixed: Float[Array, "states batch inputs"]) -> Float[Array, "states batch outputs"]:
+        """See `Weights.connect`."""
+        return jnp.einsum("cbi,cio->cbo", mixed, self.dense())
+
     def heard_by(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch states_outputs"]:
         """x w_t, `[batch, c·O]`: the first 2ⁿ ≥ t stored steps are attended to."""
         rooms = _rooms(len(self.decays))
         room = jnp.searchsorted(jnp.array(rooms), jnp.minimum(self.count, rooms[-1]))
-        learned = jax.lax.switch(room, [_attend(size) for size in rooms], x, self)
+        learned: Array = jax.lax.switch(room, [_attend(size) for size in rooms], x, self)
         return self.scale * self.start.heard_by(x) + learned
 
+    def send(self, activity: Activity, transform: Float[Array, "states states"]) -> Activity:
+        """See `FlatWeights.send`."""
+        arriving = by_state(self.heard_by(single_state(activity)), self.start.states)
+        return transform[0][:, None, None] * saved(arriving)
+
+    def propose(self, pair: Pair, transforms: Transforms) -> Factors:
+        """See `Weights.propose`: the factors of the sum."""
+        return Factors(single_state(pair.pre), post_side_by_side(pair, transforms))
+
+    def scaled(self, change: Factors, factor: Float[Array, ""]) -> Factors:
+        """See `Weights.scaled`: one of the factors is multiplied."""
+        return change._replace(post=factor * change.post)
+
+    def commit(self, keep: Float[Array, ""], change: Factors) -> DualWeights:
+        """f̃ w + xᵀ p.
+
+        Raises:
+          ValueError: the batch has another size than the state was made for.
+        """
+        given, batch = len(change.inputs), self.inputs.shape[1]
+        if given != batch:
+            raise ValueError(f"a batch of {given} examples, but the dual form has room for {batch} in every step")
+        at = self.count
+        room = len(self.decays)
+        return DualWeights(
+            self.start,
+            jnp.where(at < room, keep * self.scale, jnp.nan),
+            self.inputs.at[at].set(change.inputs),
+            self.factors.at[at].set(change.post),
+            (keep * self.decays).at[at].set(1),
+            at + 1,
+        )
+
     def dense(self) -> Float[Array, "states inputs outputs"]:
-        """w_t itself."""
+        """w_t as an array."""
         learned = jnp.einsum("s,sbi,sbn->in", self.decays, self.inputs, self.factors)
         return by_state(self.scale * self.start.matrix + learned, self.start.states)
 
@@ -103,7 +133,7 @@ def _rooms(steps: int) -> list[int]:
     return [0, *(2**n for n in range(steps.bit_length()) if 2**n < steps), steps]
 
 
-def _attend(size: int) -> Any:
+def _attend(size: int) -> Callable[[Array, DualWeights], Array]:
     """Σ_s decay_s (x x_sᵀ) p_s over the first `size` steps."""
 
     def attend(x: Array, weights: DualWeights) -> Array:
@@ -112,47 +142,6 @@ def _attend(size: int) -> Any:
         return (decays * (x @ keys.T)) @ values
 
     return attend
-
-
-def remember(weights: DualWeights, keep: Float[Array, ""], change: Factors) -> DualWeights:
-    """f̃ w + x ⊗ p.
-
-    Raises:
-      ValueError: the batch has another size than the state was made for.
-    """
-    given, batch = len(change.inputs), weights.inputs.shape[1]
-    if given != batch:
-        raise ValueError(f"a batch of {given} examples, but the dual form has room for {batch} in every step")
-    at = weights.count
-    room = len(weights.decays)
-    return DualWeights(
-        weights.start,
-        jnp.where(at < room, keep * weights.scale, jnp.nan),
-        weights.inputs.at[at].set(change.inputs),
-        weights.factors.at[at].set(change.post),
-        (keep * weights.decays).at[at].set(1),
-        at + 1,
-    )
-
-
-def is_dual(weights: Any) -> bool:
-    """Whether these are synapses in dual form."""
-    return isinstance(weights, DualWeights)
-
-
-def refuse_dual(synapses: Any, what: str) -> None:
-    """Raises ValueError if synapses are stored in dual form, which `what` would make inexact."""
-    if any(map(is_dual, jax.tree.leaves(synapses, is_leaf=is_dual))):
-        raise ValueError(f"{what} changes synapses in a way that has no dual form; use dual_steps=None")
-
-
-def need_arrays(synapses: Any, what: str) -> None:
-    """Raises ValueError if synapses are not stored as arrays `[c, I, O]`, which `what` reads state by state."""
-    refuse_dual(synapses, what)
-    if any(map(is_flat, jax.tree.leaves(synapses, is_leaf=is_flat))):
-        raise ValueError(
-            f"{what} needs synapses as arrays, but the input's are one matrix; use DenseSynapses(flat_input=False)"
-        )
 
 
 class Operations(NamedTuple):

@@ -6,16 +6,20 @@ Products of large matrices are faster than several of their parts, and nothing h
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from blur.network.mixing import Activity, mix_side_by_side
+from blur.network.weights.base import Capability, Pair, Transforms, Weights, saved
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class FlatWeights:
+class FlatWeights(Weights):
     """Synapses `[c, I, O]` stored as `[I, c·O]`, state after state: x w^c for all c is x @ matrix.
 
     Attributes:
@@ -23,8 +27,12 @@ class FlatWeights:
       states: c.
     """
 
-    matrix: Any
+    matrix: Float[Array, "inputs states_outputs"]
     states: int = dataclasses.field(metadata={"static": True})
+
+    refusals: ClassVar[Mapping[Capability, str]] = {
+        "arrays": "needs synapses as arrays, but the input's are one matrix; use DenseSynapses(flat_input=False)"
+    }
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -32,12 +40,30 @@ class FlatWeights:
         inputs, columns = self.matrix.shape
         return self.states, inputs, columns // self.states
 
+    def connect(self, mixed: Float[Array, "states batch inputs"]) -> Float[Array, "states batch outputs"]:
+        """See `Weights.connect`."""
+        return jnp.einsum("cbi,cio->cbo", mixed, self.dense())
+
     def heard_by(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch states_outputs"]:
         """x w, `[batch, c·O]`."""
         return x @ self.matrix
 
+    def send(self, activity: Activity, transform: Float[Array, "states states"]) -> Activity:
+        """See `Weights.send`; the single state of an activity is mixed where it arrives.
+
+        Raises:
+          ValueError: the activity carries several states.
+        """
+        arriving = by_state(self.heard_by(single_state(activity)), self.states)
+        return transform[0][:, None, None] * saved(arriving)
+
+    def propose(self, pair: Pair, transforms: Transforms) -> FlatWeights:
+        """See `Weights.propose`: one product."""
+        pre, post = single_state(pair.pre), post_side_by_side(pair, transforms)
+        return FlatWeights(pre.T @ post, self.states)
+
     def dense(self) -> Float[Array, "states inputs outputs"]:
-        """w itself."""
+        """The synapses as an array."""
         return by_state(self.matrix, self.states)
 
 
@@ -47,9 +73,20 @@ def flat(weights: Float[Array, "states inputs outputs"]) -> FlatWeights:
     return FlatWeights(jnp.moveaxis(weights, 0, 1).reshape(inputs, -1), states)
 
 
-def is_flat(weights: Any) -> bool:
-    """Whether these are synapses stored as one matrix."""
-    return isinstance(weights, FlatWeights)
+def single_state(activity: Activity) -> Float[Array, "batch inputs"]:
+    """The one state of an activity.
+
+    Raises:
+      ValueError: the activity carries several states.
+    """
+    if len(activity) != 1:
+        raise ValueError(f"the input carries {len(activity)} states, but its synapses are stored for one")
+    return activity[0]
+
+
+def post_side_by_side(pair: Pair, transforms: Transforms) -> Float[Array, "batch states_outputs"]:
+    """p, so that the Hebbian sum of a single state x is xᵀ p: step sizes and the examples' weights are in it."""
+    return mix_side_by_side(pair.weighted, transforms.pre[0] * transforms.post)
 
 
 def by_state(matrix: Float[Array, "rows states_columns"], states: int) -> Float[Array, "states rows columns"]:
