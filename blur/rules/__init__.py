@@ -31,6 +31,7 @@ _PARTS = (
     Phases,
     network.ApplyChange,
     network.Backward,
+    network.Convolution,
     network.DenseSynapses,
     network.Every,
     network.Feedback,

@@ -132,7 +132,8 @@ class Weights(abc.ABC):
     def dense(self) -> Float[Array, "states sources targets"]:
         """The synapses as an array."""
         states, sources, _ = self.shape
-        return self.connect(jnp.broadcast_to(jnp.eye(sources), (states, sources, sources)))
+        unit = jnp.eye(sources, dtype=jnp.result_type(*jax.tree.leaves(self)))
+        return self.connect(jnp.broadcast_to(unit, (states, sources, sources)))
 
     def need(self, capability: Capability, purpose: str) -> None:
         """Raises ValueError if this storage lacks a capability. `purpose` is what needs it."""
