@@ -10,7 +10,7 @@ import abc
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import ClassVar, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,13 @@ from jaxtyping import Array, Float, PyTree
 
 from blur.core.inner_loop import SAVED_NAME
 from blur.network.mixing import Activity, mix
+
+if TYPE_CHECKING:
+    Leaf: TypeAlias = Array
+else:
+    Leaf = Any
+"""An array in a storage's fields. JAX fills pytrees with shapes, axes and placeholders too, which run-time checks of
+shapes must let pass."""
 
 Capability = Literal["elementwise", "arrays"]
 """`elementwise`: a function of each synapse, such as an activation, can be applied. `arrays`: the synapses are an array

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from blur.network.weights.base import Capability, Weights
+from blur.network.weights.base import Capability, Leaf, Weights
 
 
 class Connection(abc.ABC):
@@ -56,7 +56,7 @@ class Connected(Weights):
       connection: how they connect two layers.
     """
 
-    array: Float[Array, "states *weights"]
+    array: Leaf
     connection: Connection = dataclasses.field(metadata={"static": True})
 
     refusals: ClassVar[Mapping[Capability, str]] = {

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from blur.network.mixing import Activity, mix
-from blur.network.weights.base import Pair, Stored, Transforms, Weights, saved
+from blur.network.weights.base import Leaf, Pair, Stored, Transforms, Weights, saved
 
 PASS = 8
 """Multiply-adds of a matrix product that take about as long as an elementwise one."""
@@ -25,7 +25,7 @@ class Dense(Weights):
       array: w, `[c, I, O]`.
     """
 
-    array: Float[Array, "states sources targets"]
+    array: Leaf
 
     @property
     def shape(self) -> tuple[int, int, int]:

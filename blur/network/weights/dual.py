@@ -15,10 +15,10 @@ from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from blur.network.mixing import Activity
-from blur.network.weights.base import Capability, Pair, Transforms, Weights, saved
+from blur.network.weights.base import Capability, Leaf, Pair, Transforms, Weights, saved
 from blur.network.weights.flat import FlatWeights, by_state, post_side_by_side, single_state
 
 NO_DUAL_FORM = "changes synapses in a way that has no dual form; use dual_steps=None"
@@ -43,19 +43,19 @@ class DualWeights(Weights):
 
     Attributes:
       start: w_0 but for its scale: the same for all genomes.
-      scale: f̃ᵗ times the scale of w_0; NaN once there is no more room.
+      scale: f̃ᵗ times the scale of w_0, `[]`; NaN once there is no more room.
       inputs: x_s, `[S, batch, I]`.
       factors: p_s, `[S, batch, c·O]`.
       decays: f̃^(t−1−s), `[S]`; 0 where nothing is stored yet.
-      count: t.
+      count: t, `[]`, an integer.
     """
 
     start: FlatWeights
-    scale: Float[Array, ""]
-    inputs: Float[Array, "steps batch inputs"]
-    factors: Float[Array, "steps batch states_outputs"]
-    decays: Float[Array, "steps"]
-    count: Int[Array, ""]
+    scale: Leaf
+    inputs: Leaf
+    factors: Leaf
+    decays: Leaf
+    count: Leaf
 
     refusals: ClassVar[Mapping[Capability, str]] = {"elementwise": NO_DUAL_FORM, "arrays": NO_DUAL_FORM}
 

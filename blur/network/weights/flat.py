@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from blur.network.mixing import Activity, mix_side_by_side
-from blur.network.weights.base import Capability, Pair, Transforms, Weights, saved
+from blur.network.weights.base import Capability, Leaf, Pair, Transforms, Weights, saved
 
 
 @jax.tree_util.register_dataclass
@@ -27,7 +27,7 @@ class FlatWeights(Weights):
       states: c.
     """
 
-    matrix: Float[Array, "inputs states_outputs"]
+    matrix: Leaf
     states: int = dataclasses.field(metadata={"static": True})
 
     refusals: ClassVar[Mapping[Capability, str]] = {
