@@ -1,4 +1,4 @@
-"""What a neuron does to its pre-activations."""
+"""Activation functions of neurons."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def tie_states(synapse: Synapse) -> Synapse:
 
 @dataclasses.dataclass(frozen=True)
 class TieDirections(Phase):
-    """Backward synapses change as the forward ones do (and stay equal to them, if they start so)."""
+    """Backward synapses change as the forward ones do: transposes that start equal stay equal."""
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Amends `change`."""

@@ -21,15 +21,15 @@ from blur.network.weights.dense import as_weights
 Combine = Literal["additive", "gated", "multiplicative", "multiplicative_second_state", "replace"]
 
 SCALED = ("additive", "gated")
-"""Ways to combine that scale what arrives by η."""
+"""Ways to combine that multiply u by η."""
 
 
 def combine(mode: Combine, genome: Genome, layer: Activity, arriving: Activity) -> Activity:
-    """How what arrives from above changes a layer a.
+    """The pre-activations of a layer with activity a, at which u arrives from above.
 
     `additive` f a + η u; `gated` f a + η (β + γᵀa) u, as a derivative φ′(a) gates an error in backpropagation;
-    `multiplicative` f a u; `multiplicative_second_state` f (a¹, a² u², …); `replace` u. In `arriving`, u is scaled by η
-    where the mode is in `SCALED`.
+    `multiplicative` f a u; `multiplicative_second_state` f (a¹, a² u², …); `replace` u. `arriving` is η u for a mode in
+    `SCALED`, else u.
     """
     keep: Array = genome["keep"]
     if mode in SCALED:
@@ -50,7 +50,7 @@ class Backward(Sweep):
     Genome: that of `Sweep`, whose `transform` is μ; if `gated`, `gate` γ [states, states] and `gate_bias` β [states].
 
     Attributes (and those of `Sweep`):
-      combine: how what arrives changes a layer: see `combine`.
+      combine: how a layer and the input from above make pre-activations, see `combine`.
     """
 
     combine: Combine = "additive"

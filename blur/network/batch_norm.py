@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,10 @@ class Statistics(NamedTuple):
 
     mean: Float[Array, "*states neurons"]
     variance: Float[Array, "*states neurons"]
+
+
+Normalised: TypeAlias = tuple[Array, Statistics]
+Residuals: TypeAlias = tuple[Array, Statistics, Array, Array]
 
 
 def batch_statistics(z: Float[Array, "*states batch neurons"], weight: Float[Array, "batch"]) -> Statistics:
@@ -52,22 +56,22 @@ def normalise_batch(
     gain: Float[Array, "states 1"],
     shift: Float[Array, "states 1"],
 ) -> tuple[Float[Array, "states batch neurons"], Statistics]:
-    """z normalised with its own statistics, and these.
+    """z normalised with its own statistics, and these statistics.
 
-    The gradient in z is one pass over it: with e = z − mean, share_b = w_b / Σ w, and slopes g of the result, ġ_m and
+    The gradient in z takes one pass over z: with e = z − mean, share_b = w_b / Σ w, and slopes g of the result, ġ_m and
     ġ_v of the statistics, dz = scale g + share (ġ_m − scale Σ_b g + (2 ġ_v − gain (variance + ε)^(−3/2) Σ_b g e) e).
-    There is none in the weights. Reverse mode only.
+    The examples' weights have no gradient. Reverse mode only.
     """
     statistics = batch_statistics(z, weight)
     return normalise(z, statistics, gain, shift), statistics
 
 
-def _normalise_batch_forward(z: Array, weight: Array, gain: Array, shift: Array) -> tuple[Any, Any]:
+def _normalise_batch_forward(z: Array, weight: Array, gain: Array, shift: Array) -> tuple[Normalised, Residuals]:
     statistics = Statistics(*(checkpoint_name(each, SAVED_NAME) for each in batch_statistics(z, weight)))
     return (normalise(z, statistics, gain, shift), statistics), (z, statistics, weight, gain)
 
 
-def _normalise_batch_backward(residuals: Any, slopes: Any) -> tuple[Array, Array, Array, Array]:
+def _normalise_batch_backward(residuals: Residuals, slopes: Normalised) -> tuple[Array, Array, Array, Array]:
     (z, statistics, weight, gain), (slope, of_statistics) = residuals, slopes
     inverse = jax.lax.rsqrt(statistics.variance + EPSILON)
     total, moment = jnp.sum(slope, axis=1), jnp.sum(slope * (z - statistics.mean[:, None]), axis=1)

@@ -1,4 +1,4 @@
-"""The phases that touch the world: the input is presented, the target is fed back."""
+"""The ends of a network: a phase presents the input, another feeds the target back, a readout makes the prediction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FeedbackFunction = Callable[[Activity, Float[Array, "batch outputs"]], Activity]
 
 @dataclasses.dataclass(frozen=True)
 class PresentInput(Phase):
-    """Makes the field `neurons`: the input in state 1 of the first layer, all other neurons at rest.
+    """Makes the field `neurons`: the first layer has the input in state 1, all other neurons are at rest.
 
     Attributes:
       persistent_states: None to start every step with neurons at rest; else the number of states of neurons that keep
@@ -40,7 +40,7 @@ class PresentInput(Phase):
         return state.replace(neurons=tuple(jnp.zeros((k, batch, n), dtype) for k, n in zip(states, sizes, strict=True)))
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
-        """neurons ← (x, then what was there or None)."""
+        """neurons ← (x, …): further layers keep their values if they persist, else they are at rest (None)."""
         fan_in = state.synapses[0].forward.shape[1]
         if batch.inputs.shape[-1] != fan_in:
             raise ValueError(f"the inputs have {batch.inputs.shape[-1]} numbers, but the network reads {fan_in}")
@@ -48,14 +48,14 @@ class PresentInput(Phase):
         return state.replace(neurons=(batch.inputs[None], *rest))
 
     def read(self, genome: Genome, state: State, batch: Batch) -> State:
-        """The same; neurons that persist hold another batch, so a batch of another size starts at rest."""
+        """As `apply`; but a batch of another size than the persistent neurons' starts at rest."""
         if self.persistent_states is not None and state.neurons[-1].shape[1] != batch.inputs.shape[0]:
             return PresentInput().apply(genome, state, batch)
         return self.apply(genome, state, batch)
 
 
 def present_target(output: Activity, targets: Float[Array, "batch outputs"]) -> Activity:
-    """(prediction, target): both are shown, no error is computed."""
+    """(prediction, target) in states 1 and 2; no error is computed."""
     return jnp.stack([output[0], targets])
 
 
@@ -76,11 +76,11 @@ class LossGradient:
 
 @dataclasses.dataclass(frozen=True)
 class Feedback(Phase):
-    """Replaces the output layer by a function of itself and the targets.
+    """Replaces the output layer with a function of its activity and the targets.
 
     Attributes:
-      function: from the output layer and targets to the layer that is sent back.
-      states: pad the result with zero states up to this number; None carries only the states it has.
+      function: `(activity, targets) → activity` of the output layer; the backward sweep sends the result.
+      states: number of states up to which zeros are added to the result; None adds none.
     """
 
     function: FeedbackFunction = present_target

@@ -27,8 +27,8 @@ class Forward(Sweep):
 
     Attributes (and those of `Sweep`):
       last_activation: σ of the output layer.
-      statistics: those that `predict` uses: of the last `support` batch, kept in the state, so that a single example
-        can be classified; or of the `query` batch itself (transduction).
+      statistics: which statistics `predict` uses: those of the last `support` batch, which the state keeps, so that a
+        single example can be classified; or those of the `query` batch itself (transduction).
     """
 
     last_activation: str | Activation = "tanh"
@@ -53,7 +53,7 @@ class Forward(Sweep):
         return self.normalise and self.statistics == "support"
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
-        """Sets `neurons` and, if they are kept, `statistics` of this batch."""
+        """Sets `neurons`, and `statistics` if the state keeps them."""
         return self._sweep(genome, state, batch, stored=None)
 
     def read(self, genome: Genome, state: State, batch: Batch) -> State:

@@ -27,10 +27,10 @@ class Change(NamedTuple):
 
     Attributes:
       synapses: η̃ H for each layer; `backward` is None where there are no backward synapses.
-      targets: for each layer the mixed target activities of the forward and the backward synapses, as Oja's term
-        needs them: `[synapse_states, batch, outputs]` and `[synapse_states, batch, inputs]` or None.
+      targets: for each layer the mixed target activities of the forward and the backward synapses, which Oja's term
+        reads: `[synapse_states, batch, outputs]`, and `[synapse_states, batch, inputs]` or None.
       update: η̃ for each layer.
-      weight: what each example counted in H: its weight in the batch, scaled to the reference batch.
+      weight: factor of each example in H: its weight in the batch, scaled to the reference batch.
     """
 
     synapses: Synapses
@@ -53,9 +53,9 @@ class Hebbian(LayerwisePhase):
       reference_batch: None to sum over the batch; else the mean over the batch times this number, so that one genome
         serves any batch size.
       reference_fan_in: None for η̃ as it is; else η̃ · reference_fan_in / fan-in, so that one genome serves any width and
-        image size: what arrives at a neuron then changes by as much, however many synapses bring it (as in the
-        maximal-update parametrisation, Yang & Hu 2021). A bias keeps η̃; but beside fewer inputs than that it is scaled
-        as they are, so that with one or two of them it does not stay behind.
+        image size: the input of a neuron then changes by as much for any fan-in (as in the maximal-update
+        parametrisation, Yang & Hu 2021). Biases keep η̃; the first layer's bias rate is
+        η̃ · max(1, reference_fan_in / fan-in), so it keeps pace when inputs are few.
       lower: the field that holds the activities of the lower layers (see `Remember`).
       transform_scale: standard deviation of random transforms.
       initial_update: η̃ of a random genome.

@@ -28,10 +28,10 @@ def check_per_layer(per_layer: PerLayer) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LayerwisePhase(Phase):
-    """A phase whose genome is shared by all layers, or has a leading axis over those that have their own.
+    """A phase with one genome for all layers, or with several, stacked along a leading axis.
 
     Attributes:
-      per_layer: which layers share a genome: see `PerLayer`.
+      per_layer: which layers share a genome, see `PerLayer`.
     """
 
     per_layer: PerLayer = None
@@ -41,7 +41,7 @@ class LayerwisePhase(Phase):
         raise NotImplementedError
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
-        """One genome, or those of all layers stacked."""
+        """One genome, or the stacked genomes of all layers."""
         if self.per_layer is None:
             return self.init_layer_genome(key)
         count = LAST + 1 if self.per_layer == "ends" else self.per_layer

@@ -1,4 +1,4 @@
-"""Noise that synapses start from: cheap, because it is drawn anew for every episode."""
+"""Normal noise from which synapses start. Every episode draws it anew, so it is made to be cheap."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def normal_noise(key: Key[Array, ""], count: int, dtype: DTypeLike = jnp.float32
     """N(0, 1), √2 erf⁻¹(u) of numbers u in (−1, 1) that have 23 bits: up to 5.3 standard deviations.
 
     The bits of number i are h(h(i ⊕ k₁) ⊕ k₂), where k₁ and k₂ are drawn from the key and h is a bijective hash of 32
-    bits, which costs less than threefry's. (Uniform noise is cheaper still, but more random genomes die of it.)
+    bits, which costs less than threefry's. (Uniform noise is cheaper, but more random genomes fail to learn from it.)
     """
     first, second = jax.random.bits(key, (2,), jnp.uint32)
     counter = jax.lax.iota(jnp.uint32, count)

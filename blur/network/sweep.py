@@ -1,4 +1,4 @@
-"""What the forward and the backward sweep have in common."""
+"""The base class of the forward and the backward sweep."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Sweep(LayerwisePhase):
       states: states k of a neuron.
       activation: σ of hidden layers, a name in `ACTIVATIONS` or a function on `[states, batch, neurons]`.
       normalise: whether the pre-activations of hidden layers are normalised over the batch.
-      synapse_view: how synapses are read, if not as they are.
+      synapse_view: normalises synapses while the sweep reads them; None to read them as they are.
       transform_scale: standard deviation of a random transform.
     """
 
@@ -45,7 +45,7 @@ class Sweep(LayerwisePhase):
         return genome | (self.synapse_view.init_genome() if self.synapse_view else {})
 
     def view(self, genome: Genome, synapse: Synapse) -> Synapse:
-        """The synapses as this sweep reads them."""
+        """The synapses that this sweep reads: normalised if there is a `synapse_view`."""
         return self.synapse_view(genome, synapse) if self.synapse_view else synapse
 
     def normalised(
@@ -55,7 +55,7 @@ class Sweep(LayerwisePhase):
         weight: Float[Array, "batch"],
         statistics: Statistics | None = None,
     ) -> tuple[Float[Array, "states batch neurons"], Statistics]:
-        """N(z) with one learned gain and shift per state, and the statistics that were used: given ones, or z's own."""
+        """N(z) with one learned gain and shift per state, and its statistics: the given ones, or those of z."""
         gain, shift = genome["gain"][:, None], genome["shift"][:, None]
         if statistics is None:
             return normalise_batch(z, weight, gain, shift)
