@@ -13,9 +13,10 @@ import tyro
 from blur.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
+OTHERS = ("README.md", "CONTRIBUTING.md", "genomes/README.md")
 PAGES = {
     str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
-    for page in (ROOT / "README.md", ROOT / "genomes" / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    for page in (*(ROOT / name for name in OTHERS), *sorted((ROOT / "docs").rglob("*.md")))
 }
 CODE = re.compile(r"^```(?:sh|yaml)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 CONTINUATION = re.compile(r"\s*\\?\n\s+(?=-)")

@@ -148,6 +148,10 @@ def test_sign_descent_changes_every_synapse_by_the_same_amount() -> None:
     assert jnp.any(change > 0)
 
 
+def test_sgd_learns_digits_on_the_convolutional_network_of_the_example() -> None:
+    assert run("docs/your_own_rule.md", find("docs/your_own_rule.md", "Convolution"))["curve"][-1] > 0.8
+
+
 def feedback_alignment() -> dict[str, object]:
     return run("docs/your_own_rule.md", find("docs/your_own_rule.md", "def feedback_alignment"))
 
