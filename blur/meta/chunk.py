@@ -21,13 +21,12 @@ from blur.support.mapping import Mapping, mapped
 
 
 @functools.cache
-def compiled_chunk(
-    outer: Outer, mapping: Mapping, mesh: Mesh | None = None
-) -> Callable[..., tuple[PyTree, PyTree, Metrics]]:
+def compiled_chunk(outer: Outer, mapping: Mapping, mesh: Mesh | None) -> Callable[..., tuple[PyTree, PyTree, Metrics]]:
     """`run_chunk` for an outer optimiser, compiled; called with its other arguments, from `setting` on.
 
-    With a `mesh` (`blur.parallel.devices.training_mesh`) its devices divide the work. Every device holds all arguments,
-    except the inner states: their two leading axes are divided.
+    Equal arguments give the same program, so that a second run compiles nothing again. The devices of a `mesh`
+    (`blur.parallel.devices.training_mesh`) divide the work. Every device holds all arguments except the inner states,
+    whose two leading axes are divided.
     """
     own = P("candidates", outer.divisible[0])
     program = on_mesh(

@@ -64,7 +64,7 @@ def test_truncated_lives_know_the_length_of_the_whole_life():
     outer = make_outer(MetaTraining("NoiseReuseES", population=4, truncation=2, learning_rate=1e-9, mapping="vmap"))
     keys = run_keys(seed=3, candidates=1)
     start = initial_run_state([SETTING], outer, keys, None)
-    chunk = compiled_chunk(outer, "vmap")
+    chunk = compiled_chunk(outer, "vmap", None)
     state, inner, _ = chunk(SETTING, start.states, start.inner_states[0], keys.steps, 0, STEPS // 2)
     rates = (state.mean + state.pert)[0, :, 0]
     lives = outer._life_keys(step_keys(keys.steps[0], 0, born=0)[2])

@@ -36,7 +36,7 @@ def plain_sgd(learning_rate: float) -> GenomeOptimiser:
 def run(outer, setting, steps: int):
     """Outer state, inner state and metrics after the first meta-steps of one candidate, in one dispatch."""
     start = initial_run_state([setting], outer, KEYS, setting.rule.init_genome(KEY))
-    chunk = compiled_chunk(outer, "vmap")
+    chunk = compiled_chunk(outer, "vmap", None)
     state, inner, metrics = chunk(setting, start.states, start.inner_states[0], KEYS.steps, 0, steps)
     return (*jax.tree.map(lambda leaf: leaf[0], (state, inner)), jax.tree.map(lambda leaf: leaf[0, :steps], metrics))
 

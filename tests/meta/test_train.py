@@ -86,7 +86,7 @@ def test_a_resumed_run_is_bit_exact(outer, tmp_path, monkeypatch, capsys):
 def test_a_mixture_resumes_bit_exactly_and_compiles_once_per_setting(outer, tmp_path, monkeypatch):
     mixture = [linear_setting(steps=2, weight=2.0), linear_setting(steps=4)]
     config = dataclasses.replace(SMALL, outer=outer)
-    chunk = compiled_chunk(make_outer(config), config.mapping)
+    chunk = compiled_chunk(make_outer(config), config.mapping, None)
     chunk.clear_cache()
     straight = run(config, mixture, out=tmp_path / "straight")
     assert chunk._cache_size() == 2
@@ -101,7 +101,7 @@ def test_a_mixture_resumes_bit_exactly_and_compiles_once_per_setting(outer, tmp_
 
 
 def test_data_are_arguments_not_constants():
-    chunk = compiled_chunk(make_outer(SMALL), SMALL.mapping)
+    chunk = compiled_chunk(make_outer(SMALL), SMALL.mapping, None)
     chunk.clear_cache()
     results = []
     for scale in (1.0, 2.0):
