@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from blur.core.episode import Batch, Kind, Spec
+from blur.core.episode import Kind, Spec
 from blur.core.rule import Genome, StatisticsRule
 from blur.evaluation.cost import count_parameters
 from blur.evaluation.curves import Block, Play, play_all
@@ -61,7 +61,7 @@ def variants(plan: EvaluationPlan) -> list[Variant]:
 def make_baselines(
     plan: EvaluationPlan,
     condition: Condition,
-    spec: Spec | Batch,
+    spec: Spec,
     kind: Kind,
     synapses: int | None,
     statistics: StatisticsRule = "support",
@@ -101,7 +101,7 @@ def initial_grid(optimizer: str, kind: Kind) -> Grid:
     return grid | ({"bias_scale": BIAS_SCALES} if kind == "regression" else {})
 
 
-def with_synapses(rule: OptaxMLP, spec: Spec | Batch, synapses: int | None) -> OptaxMLP:
+def with_synapses(rule: OptaxMLP, spec: Spec, synapses: int | None) -> OptaxMLP:
     """The rule with the narrowest hidden layers, all of one width, that give at least `synapses` parameters.
 
     A network that has so many parameters already stays as it is.

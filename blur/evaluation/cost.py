@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from blur.core.episode import Batch, Episode, Spec, episode_spec, first_batch
+from blur.core.episode import Episode, Spec, episode_spec, first_batch
 from blur.core.rule import Genome, UpdateRule
 
 REPETITIONS = 15
@@ -25,7 +25,7 @@ class StepCost(NamedTuple):
     seconds: float
 
 
-def count_parameters(rule: UpdateRule, genome: Genome, spec: Spec | Batch) -> int | None:
+def count_parameters(rule: UpdateRule, genome: Genome, spec: Spec) -> int | None:
     """Counts the numbers in the state's field `synapses`, over all states and directions; None without that field."""
     state = jax.eval_shape(lambda genome, key: rule.init_state(genome, key, spec), genome, jax.random.key(0))
     if (synapses := getattr(state, "synapses", None)) is None:

@@ -122,7 +122,7 @@ def ship(name: str, folder: Path) -> None:
 
 def main() -> None:
     """Trains the genomes that the command line names, or all of them."""
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("names", nargs="*", choices=[[], *GENOMES], metavar="NAME", help=", ".join(GENOMES))
     options.add_argument("--out", type=Path, default=Path("genomes"))
     arguments = options.parse_args()

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from evaluation_toys import Blobs
 
-from blur.core.episode import Batch, Episode, episode_spec, make_batch
+from blur.core.episode import Episode, episode_spec, make_batch, make_spec
 from blur.evaluation.baselines import Baseline, genome_of, initial_grid, make_baselines, tune_baseline, with_synapses
 from blur.evaluation.cost import count_parameters, step_cost
 from blur.evaluation.curves import make_play, make_sampler
@@ -21,9 +21,8 @@ KEY = jax.random.key(0)
 CONDITION = Condition("blobs", None, (8, 8), 3, 4)
 
 
-def spec_of(inputs, outputs, batch=4):
-    shapes = ((batch, inputs), (batch, outputs), (batch,))
-    return Batch(*(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes))
+def spec_of(inputs, outputs):
+    return make_spec(inputs, outputs, 4, steps=10)
 
 
 def test_every_optimiser_with_and_without_normalisation_at_both_sizes():

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from blur.identify import likeness as in_context
+from blur.identify import probes
 from blur.identify.likeness import likeness
 from blur.identify.probes import draw_tasks, half_squared_errors, losses_by_layer, losses_of, predictions, sensitivities
 from blur.identify.search import best_genome
@@ -64,7 +64,7 @@ def test_a_transformer_s_layers_have_losses_of_their_own():
 
 
 def test_tasks_that_do_not_fit_together_are_all_different(monkeypatch):
-    monkeypatch.setattr(in_context, "AT_ONCE", 10)
+    monkeypatch.setattr(probes, "AT_ONCE", 10)
     losses = losses_of({"gd": (RULE, gradient_descent(RULE, 0.7))}, TASK, KEY, 25, context=6, layers=1)["gd"]
     assert len(losses) == len(np.unique(losses)) == 25
 
