@@ -17,7 +17,7 @@ from blur.core.rule import Genome, StatisticsRule, UpdateRule
 from blur.core.state import State
 
 
-class Phase:
+class Phase(abc.ABC):
     """One part of an inner step; the parts share a `State`. Subclasses are frozen dataclasses.
 
     Only `apply` must be written. A phase that owns meta-parameters returns them from `init_genome`, one that owns
@@ -55,9 +55,9 @@ class Phase:
         """The state with this phase's fields added; `state` has those of the phases before. None by default."""
         return state
 
+    @abc.abstractmethod
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """The state after this phase, in an inner step. `genome` is this phase's own."""
-        raise NotImplementedError
 
     def read(self, genome: Genome, state: State, batch: Batch) -> State:
         """The same when predicting: the batch has no targets. By default, `apply`."""

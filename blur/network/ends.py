@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from blur.core.episode import Batch, Spec
 from blur.core.losses import LOSSES
+from blur.core.parts import nameable
 from blur.core.phases import Phase
 from blur.core.rule import Genome
 from blur.core.state import State
@@ -54,6 +55,7 @@ class PresentInput(Phase):
         return self.apply(genome, state, batch)
 
 
+@nameable
 def present_target(output: Activity, targets: Float[Array, "batch outputs"]) -> Activity:
     """(prediction, target) in states 1 and 2; no error is computed."""
     return jnp.stack([output[0], targets])

@@ -1,63 +1,31 @@
-"""Update rules, one file per family, and the table of those that files and the command line may name."""
+"""Update rules, one file per family, and the table of the parts that files and the command line may name."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
-from blur import network
-from blur.core.phases import Chain, Phases
-from blur.network import ACTIVATIONS
-from blur.rules.bidirectional import Bidirectional
-from blur.rules.in_context.constructed import GradientDescentAttention
-from blur.rules.in_context.linear_attention import LinearAttention
-from blur.rules.in_context.on_engine import KeepResidual, PresentPairs, PresentTargets, SumSynapses, prediction
-from blur.rules.in_context.transformer import Attend, Descend, Embed, Perceptron, Transformer
-from blur.rules.optax_mlp import OptaxMLP
-from blur.rules.original import OriginalNetwork
-from blur.rules.two_state_sgd import TwoStateSGD
+PARTS_IN = ("blur.network", "blur.rules")
+"""Packages whose modules' parts files may name; those of `blur.core.phases` too."""
 
-_RULES = (
-    Bidirectional,
-    GradientDescentAttention,
-    LinearAttention,
-    OptaxMLP,
-    OriginalNetwork,
-    Transformer,
-    TwoStateSGD,
-    Chain,
-)
+RULES: dict[str, Any]
+"""Classes and functions that a rule's configuration may mention, by name. Only these are rebuilt from a file.
 
-_PARTS = (
-    Phases,
-    network.ApplyChange,
-    network.Backward,
-    network.Convolution,
-    network.DenseSynapses,
-    network.Every,
-    network.Feedback,
-    network.Forward,
-    network.Hebbian,
-    network.LossGradient,
-    network.NormaliseSynapses,
-    network.Oja,
-    network.PresentInput,
-    network.Readout,
-    network.Remember,
-    network.SynapseNormalisation,
-    network.TieDirections,
-    network.TieStates,
-    network.WithDerivative,
-    network.present_target,
-    Attend,
-    Descend,
-    Embed,
-    KeepResidual,
-    Perceptron,
-    PresentPairs,
-    PresentTargets,
-    SumSynapses,
-    prediction,
-)
+The table is collected (`blur.core.parts.collect_parts`) when it is first asked for, so that a rule can be imported
+without all others.
+"""
 
-RULES: dict[str, Any] = {known.__name__: known for known in (*_RULES, *_PARTS)} | ACTIVATIONS
-"""Classes and functions that a rule's configuration may mention, by name. Only these are rebuilt from a file."""
+
+def __getattr__(name: str) -> Any:
+    if name != "RULES":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = _collected()
+    return globals()[name]
+
+
+def _collected() -> dict[str, Any]:
+    from blur.core.parts import collect_parts, modules_of
+    from blur.network.activations import ACTIVATIONS
+
+    modules = [module for package in PARTS_IN for module in modules_of(package)]
+    return collect_parts([import_module("blur.core.phases"), *modules]) | ACTIVATIONS

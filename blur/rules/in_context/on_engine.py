@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from blur.core.episode import Batch, Spec
+from blur.core.parts import nameable
 from blur.core.phases import Chain, Phase, chain
 from blur.core.rule import Genome
 from blur.core.state import State
@@ -130,6 +131,7 @@ class KeepResidual(Phase):
         return state.replace(residual=state.neurons[1][0])
 
 
+@nameable
 def prediction(state: State) -> Float[Array, "batch outputs"]:
     """−(upper layer): W x of a query, whose r is −W x."""
     outputs: Array = -state.neurons[1][0]
