@@ -36,6 +36,10 @@ class State:
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a state is immutable; use state.replace({name}=…)")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How copies and pickles are made, as nothing can be assigned to a state."""
+        return _from_fields, (self._fields,)
+
     def __contains__(self, name: str) -> bool:
         return name in self._fields
 
@@ -67,3 +71,7 @@ class State:
     def tree_unflatten(cls, names: tuple[str, ...], values: Iterable[Any]) -> State:
         """The inverse of `tree_flatten`."""
         return cls(**dict(zip(names, values, strict=True)))
+
+
+def _from_fields(fields: dict[str, Any]) -> State:
+    return State(**fields)

@@ -152,15 +152,6 @@ def check_lengths(name: str, inputs: np.ndarray, targets: np.ndarray) -> None:
         raise ValueError(f"{name}: {len(inputs)} inputs but {len(targets)} targets; expected one target per input")
 
 
-def divisor(mean: ArrayLike, std: ArrayLike) -> np.ndarray:
-    """What to divide by to standardise: `std`, but 1 where values are constant, so that they become 0.
-
-    Rounding alone gives a constant a deviation of the order of its own precision; so std ≤ ε |mean|, with float32's ε,
-    counts as constant.
-    """
-    return np.where(np.asarray(std) > np.finfo(np.float32).eps * np.abs(mean), std, 1.0)
-
-
 def _check_finite(values: np.ndarray, what: str) -> None:
     if values.dtype.kind != "f":
         return

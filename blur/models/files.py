@@ -13,10 +13,11 @@ from jaxtyping import PyTree
 
 from blur.core.episode import Spec, make_spec
 from blur.core.rule import UpdateRule
+from blur.data.standardise import Standardisation
 from blur.files.config import Known
 from blur.files.genomes import SUFFIX, genome_spec, library_versions, restore_rule, rule_config
 from blur.files.tensors import MAX_FILE_BYTES, GenomeFileError, read_tensor_file, restore_tensors, write_tensor_file
-from blur.models.fit import Model, Standardisation
+from blur.models.fit import Model
 from blur.support.errors import one_line, short
 
 
@@ -45,9 +46,9 @@ def save_model(path: str | Path, model: Model, *, known: Known | None = None) ->
         "steps": model.steps,
         "versions": library_versions(),
     }
-    tree = {"genome": model.genome, "state": model.state, "inputs": _statistics_tree(model.inputs)}
+    tree = {"genome": model.genome, "state": model.state, "inputs": model.inputs}
     if model.targets is not None:
-        tree["targets"] = _statistics_tree(model.targets)
+        tree["targets"] = model.targets
     return write_tensor_file(path, "model", header, tree)
 
 
@@ -81,15 +82,10 @@ def load_model(path: str | Path, *, rule: UpdateRule | None = None, known: Known
     return Model(rule, tree["genome"], tree["state"], shape, inputs, labels, targets, batch_size, steps)
 
 
-def _statistics_tree(statistics: Standardisation) -> dict[str, np.ndarray]:
-    return {"mean": statistics.mean, "std": statistics.std}
-
-
-def _restore_statistics(tree: dict[str, Any], path: str | Path) -> Standardisation:
-    mean, std = np.asarray(tree["mean"]), np.asarray(tree["std"])
-    if not (std > 0).all():
+def _restore_statistics(statistics: Standardisation, path: str | Path) -> Standardisation:
+    if not (statistics.std > 0).all():
         raise GenomeFileError(f"{path} has standard deviations that are not positive")
-    return Standardisation(mean, std)
+    return jax.tree.map(np.asarray, statistics)
 
 
 def _checked_sizes(header: dict[str, Any], path: str | Path) -> tuple[tuple[int, ...], int, int, int | None]:
@@ -124,5 +120,5 @@ def _model_spec(rule: UpdateRule, batch: Spec, regression: bool, path: str | Pat
     return {**spec, "targets": _statistics_spec(batch.targets.shape[1])} if regression else spec
 
 
-def _statistics_spec(features: int) -> dict[str, jax.ShapeDtypeStruct]:
-    return {name: jax.ShapeDtypeStruct((features,), jnp.float32) for name in ("mean", "std")}
+def _statistics_spec(features: int) -> Standardisation:
+    return Standardisation(*[jax.ShapeDtypeStruct((features,), jnp.float32)] * 2)

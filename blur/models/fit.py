@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from blur.core.episode import Batch, make_batch, make_spec
 from blur.core.inner_loop import unroll as run_inner_steps
 from blur.core.rule import Genome, UpdateRule
-from blur.data.arrays import check_lengths, checked_inputs, checked_targets, divisor
+from blur.data.arrays import check_lengths, checked_inputs, checked_targets
+from blur.data.standardise import Standardisation, measure
 from blur.support.renamed import renamed_arguments
 
 DEFAULT_BATCH = 128
@@ -24,22 +25,6 @@ DEFAULT_BATCH = 128
 
 CHUNK_NUMBERS = 2**24
 """Input numbers that are on the device at once, in training and in predicting."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Standardisation:
-    """x ↦ (x − mean) / std, statistics `[features]` in float32."""
-
-    mean: NDArray[np.float32]
-    std: NDArray[np.float32]
-
-    def apply(self, values: NDArray) -> NDArray[np.float32]:
-        """Standardised float32 values `[…, features]`."""
-        return ((values - self.mean) / self.std).astype(np.float32)
-
-    def undo(self, values: NDArray) -> NDArray[np.float32]:
-        """The inverse of `apply`."""
-        return (values * self.std + self.mean).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +123,7 @@ def train(
         )
     input_statistics = _input_statistics(examples)
     targets, classes, target_statistics = _targets(labels)
-    flat = input_statistics.apply(examples.reshape(len(examples), -1))
+    flat = input_statistics.apply(examples.reshape(len(examples), -1)).astype(np.float32)
     state = _learn_all(rule, genome, flat, targets, steps, batch_size, seed)
     shape = examples.shape[1:]
     return Model(rule, genome, state, shape, input_statistics, classes, target_statistics, batch_size, steps)
@@ -164,7 +149,7 @@ def predict(model: Model, inputs: ArrayLike) -> NDArray:
     outputs = predict_outputs(model, inputs)
     if model.targets is None:
         return np.asarray(model.labels)[np.argmax(outputs, axis=-1), ...]
-    values = model.targets.undo(outputs)
+    values = model.targets.undo(outputs).astype(np.float32)
     return values[..., 0] if model.outputs == 1 else values
 
 
@@ -175,7 +160,7 @@ def predict_outputs(model: Model, inputs: ArrayLike) -> NDArray[np.float32]:
     examples = checked_inputs(inputs[None] if single else inputs, "data to predict")
     if examples.shape[1:] != model.shape:
         raise ValueError(f"inputs have shape {inputs.shape}, expected {('examples', *model.shape)} or {model.shape}")
-    flat = model.inputs.apply(examples.reshape(len(examples), -1))
+    flat = model.inputs.apply(examples.reshape(len(examples), -1)).astype(np.float32)
     size = max(1, CHUNK_NUMBERS // model.features)
     chunks = [flat[start : start + size] for start in range(0, len(flat), size)]
     outputs = np.concatenate([_outputs(model.rule, model.genome, model.state, chunk) for chunk in chunks])
@@ -183,23 +168,16 @@ def predict_outputs(model: Model, inputs: ArrayLike) -> NDArray[np.float32]:
 
 
 def _input_statistics(examples: NDArray) -> Standardisation:
-    """Per feature for vectors, common to all pixels for images."""
-    axes = 0 if examples.ndim == 2 else None
-    return _statistics(examples, axes, math.prod(examples.shape[1:]))
-
-
-def _statistics(values: NDArray, axes: int | None, features: int) -> Standardisation:
-    """Mean and standard deviation `[features]`; a constant's deviation counts as 1."""
-    mean = np.mean(values, axis=axes, dtype=np.float64)
-    std = divisor(mean, np.std(values, axis=axes, dtype=np.float64))
-    return Standardisation(*(np.broadcast_to(s.astype(np.float32), (features,)) for s in (mean, std)))
+    """Per feature for vectors, common to all pixels for images; `[features]`, float32."""
+    statistics = measure(examples, 0 if examples.ndim == 2 else None)
+    return jax.tree.map(lambda s: np.broadcast_to(s.astype(np.float32), math.prod(examples.shape[1:])), statistics)
 
 
 def _targets(labels: NDArray) -> tuple[NDArray[np.float32], tuple[Any, ...] | None, Standardisation | None]:
     """Targets `[examples, outputs]`, and either the classes or the targets' statistics."""
     if labels.dtype.kind == "f":
-        statistics = _statistics(labels, 0, labels.shape[1])
-        return statistics.apply(labels), None, statistics
+        statistics = jax.tree.map(lambda s: s.astype(np.float32), measure(labels))
+        return statistics.apply(labels).astype(np.float32), None, statistics
     classes, indices = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"all labels are {classes[0]!r}; expected at least two classes")

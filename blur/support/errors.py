@@ -23,6 +23,13 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def check_sizes(**sizes: int | None) -> None:
+    """Raises ValueError, naming the size, unless every size is at least 1, or None."""
+    for name, size in sizes.items():
+        if size is not None and size < 1:
+            raise ValueError(f"{name} is {size}; expected at least 1")
+
+
 def check_choice(field: str, value: object, choices: Collection[str]) -> None:
     """Raises ValueError, with the nearest name, unless `value` is one of the choices."""
     if value in choices:

@@ -10,13 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, Num, Shaped
-from numpy.typing import ArrayLike
 
 from blur.core.episode import Batch, Episode, Kind, Split, Stream, as_arrays, make_batch
-from blur.data.arrays import Dataset, divisor
+from blur.data.arrays import Dataset
 from blur.data.datasets import load_dataset
 from blur.data.resize import resize
-from blur.tasks.sampling import check_sizes, draw_disjoint, draw_indices, split_key
+from blur.data.standardise import Standardisation, divisor, measure
+from blur.support.errors import check_sizes
+from blur.tasks.sampling import draw_disjoint, draw_indices, split_key
 
 _CHUNK = 2_000  # images resized at once while statistics are computed
 
@@ -59,8 +60,8 @@ class ImageTask:
     Attributes:
       examples: images `[n, h, w, c]`, uint8 or float32, or features `[n, f]`, float32, in the order of the pools.
       targets: class numbers `[n]`, int32, or real targets `[n, outputs]`, float32, in their own units.
-      input_mean, input_std: as above, scalar or `[f]`.
-      target_mean, target_std: `[outputs]`; 0 and 1 for classes.
+      input_statistics: as above, scalar or `[f]`.
+      target_statistics: `[outputs]`; 0 and 1 for classes.
       name: the data set's.
       classes: the classes' names, none for regression.
       pools: sizes of the pools.
@@ -70,10 +71,8 @@ class ImageTask:
 
     examples: Num[Array, "n *example"]
     targets: Num[Array, "n *outputs"]
-    input_mean: Float[Array, "*f"]
-    input_std: Float[Array, "*f"]
-    target_mean: Float[Array, "outputs"]
-    target_std: Float[Array, "outputs"]
+    input_statistics: Standardisation
+    target_statistics: Standardisation
     name: str = dataclasses.field(metadata={"static": True})
     classes: tuple[str, ...] = dataclasses.field(metadata={"static": True})
     pools: Pools = dataclasses.field(metadata={"static": True})
@@ -165,8 +164,7 @@ class ImageTask:
 
         They are resized, flattened and standardised.
         """
-        inputs = _as_features(examples, self.examples.ndim - 1, self.resolution)
-        return (inputs - self.input_mean) / self.input_std
+        return self.input_statistics.apply(_as_features(examples, self.examples.ndim - 1, self.resolution))
 
     def as_targets(self, targets: Num[Array, "..."]) -> Float[Array, "... outputs"]:
         """Targets as the data set stores them, `[…]` or `[…, outputs]`, as targets of the learner, `[…, outputs]`.
@@ -175,7 +173,7 @@ class ImageTask:
         """
         if self.classes:
             return 2 * jax.nn.one_hot(targets, len(self.classes)) - 1
-        return (targets - self.target_mean) / self.target_std
+        return self.target_statistics.apply(targets)
 
     def with_resolution(self, resolution: int | None) -> ImageTask:
         """The same task with images of another resolution; their statistics are computed anew.
@@ -186,8 +184,8 @@ class ImageTask:
         if resolution is not None and (self.examples.ndim != 4 or resolution < 1):
             shape = "x".join(map(str, self.examples.shape[1:]))
             raise ValueError(f"{self.name}: resolution {resolution} cannot be had from examples of shape {shape}")
-        mean, std = _input_statistics(self.examples[: self.pools.meta_train], resolution)
-        return dataclasses.replace(self, resolution=resolution, input_mean=mean, input_std=std)
+        statistics = _input_statistics(self.examples[: self.pools.meta_train], resolution)
+        return dataclasses.replace(self, resolution=resolution, input_statistics=statistics)
 
 
 def make_image_task(
@@ -210,15 +208,14 @@ def image_task(dataset: Dataset, resolution: int | None = None, seed: int = 0) -
     pools = Pools.divide(count, len(dataset.test_inputs))
     order = np.random.default_rng(seed).permutation(count)
     meta_train = dataset.train_targets[order[: pools.meta_train]]
-    target_mean, target_std = (jnp.zeros(()), jnp.ones(())) if dataset.classes else _column_statistics(meta_train)
+    none = Standardisation(jnp.zeros(()), jnp.ones(()))
     outputs = len(dataset.classes) or meta_train.shape[-1]
+    target_statistics = none if dataset.classes else _as_floats(measure(meta_train))
     task = ImageTask(
         examples=jnp.asarray(np.concatenate([dataset.train_inputs[order], dataset.test_inputs])),
         targets=jnp.asarray(np.concatenate([dataset.train_targets[order], dataset.test_targets])),
-        input_mean=jnp.zeros(()),
-        input_std=jnp.ones(()),
-        target_mean=jnp.broadcast_to(target_mean, (outputs,)),
-        target_std=jnp.broadcast_to(target_std, (outputs,)),
+        input_statistics=none,
+        target_statistics=jax.tree.map(lambda s: jnp.broadcast_to(s, (outputs,)), target_statistics),
         name=dataset.name,
         classes=dataset.classes,
         pools=pools,
@@ -236,12 +233,10 @@ def _as_features(examples: Num[Array, "..."], axes: int, resolution: int | None)
     return values.reshape(*values.shape[: values.ndim - axes], -1)
 
 
-def _input_statistics(
-    examples: Num[Array, "n *example"], resolution: int | None
-) -> tuple[Float[Array, "*f"], Float[Array, "*f"]]:
+def _input_statistics(examples: Num[Array, "n *example"], resolution: int | None) -> Standardisation:
     """Mean and standard deviation of all pixels, or of each feature."""
     if examples.ndim == 2:
-        return _column_statistics(np.asarray(examples))
+        return _as_floats(measure(np.asarray(examples)))
 
     @jax.jit
     def moments(chunk: Array) -> tuple[Array, Array]:
@@ -253,14 +248,9 @@ def _input_statistics(
     size = len(examples) * _as_features(examples[:1], 3, resolution).size
     mean = total / size
     variance = max(squares / size - mean**2, 0.0)
-    return _as_floats(mean), _as_floats(divisor(mean, variance**0.5))
+    return _as_floats(Standardisation(mean, divisor(mean, variance**0.5)))
 
 
-def _column_statistics(values: np.ndarray) -> tuple[Float[Array, "f"], Float[Array, "f"]]:
-    """Mean and standard deviation over the first axis, computed in float64; a constant's deviation counts as 1."""
-    mean = np.mean(values, axis=0, dtype=np.float64)
-    return _as_floats(mean), _as_floats(divisor(mean, np.std(values, axis=0, dtype=np.float64)))
-
-
-def _as_floats(values: ArrayLike) -> Float[Array, "*f"]:
-    return jnp.asarray(values, jnp.result_type(float))
+def _as_floats(statistics: Standardisation) -> Standardisation:
+    """Statistics as JAX arrays of the default type."""
+    return jax.tree.map(lambda s: jnp.asarray(s, jnp.result_type(float)), statistics)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from blur.core.episode import Batch, Episode, Kind, Split
-from blur.support.errors import check_choice
+from blur.support.errors import check_choice, check_sizes
 from blur.tasks.synthetic import SyntheticTask
 
 ContextLaw = Literal["uniform", "mixed"]
@@ -184,9 +184,7 @@ class GaussianRegression(ContextTask):
             raise ValueError(
                 f"covariance_root has shape {shapes[0]} and weight_root {shapes[1]}; expected [d, d] for both"
             )
-        for name, size in (("queries", self.queries), ("hidden", self.hidden)):
-            if size is not None and size < 1:
-                raise ValueError(f"{name} is {size}; expected at least 1")
+        check_sizes(queries=self.queries, hidden=self.hidden)
 
     @property
     def inputs(self) -> int:

@@ -27,13 +27,6 @@ def split_key(key: Key[Array, ""], split: Split) -> Key[Array, ""]:
     return jax.random.fold_in(key, SPLITS.index(split))
 
 
-def check_sizes(**sizes: int) -> None:
-    """Raises ValueError, naming the size, unless every size is at least 1."""
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} is {size}; expected at least 1")
-
-
 def draw_indices(key: Key[Array, ""], pool: int, count: int) -> Int[Array, "count"]:
     """`count` indices in random order from 0 … pool − 1, int32.
 

@@ -8,7 +8,8 @@ import jax
 from jaxtyping import Array, Float, Key, PyTree
 
 from blur.core.episode import Batch, Episode, Split, make_batch
-from blur.tasks.sampling import check_sizes, split_key
+from blur.support.errors import check_sizes
+from blur.tasks.sampling import split_key
 
 
 class SyntheticTask(abc.ABC):

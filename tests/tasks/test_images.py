@@ -33,7 +33,7 @@ SAMPLE = jax.jit(
 
 def identities(inputs: jax.Array) -> set[int]:
     """The numbers of examples of `NUMBERED`, from what a learner sees of them."""
-    values = np.asarray(inputs) * np.asarray(NUMBERED.input_std) + np.asarray(NUMBERED.input_mean)
+    values = np.asarray(inputs) * np.asarray(NUMBERED.input_statistics.std) + np.asarray(NUMBERED.input_statistics.mean)
     return set(np.rint(values).astype(int).ravel().tolist())
 
 
@@ -70,7 +70,7 @@ def test_pools_divide_the_training_examples(count: int) -> None:
 
 def test_labels_stay_with_their_images() -> None:
     episode = SAMPLE(NUMBERED, jax.random.key(0), "train")
-    values = np.asarray(episode.support.inputs) * float(NUMBERED.input_std) + float(NUMBERED.input_mean)
+    values = np.asarray(episode.support.inputs) * float(NUMBERED.input_statistics.std) + float(NUMBERED.input_statistics.mean)
     np.testing.assert_array_equal(np.rint(values[..., 0]).astype(int) % 10, np.argmax(episode.support.targets, axis=-1))
 
 
@@ -96,8 +96,8 @@ def test_validation_and_test_images_do_not_enter_the_statistics() -> None:
     tests = {"test_targets": labels[:9]}
     near = image_task(from_arrays(images, labels, test_inputs=images[:9], **tests))
     far = image_task(from_arrays(images, labels, test_inputs=images[:9] + 100, **tests))
-    assert near.input_mean == far.input_mean
-    assert near.input_std == far.input_std
+    assert near.input_statistics.mean == far.input_statistics.mean
+    assert near.input_statistics.std == far.input_statistics.std
 
 
 def test_features_are_standardised_one_by_one_and_constants_vanish() -> None:
@@ -118,7 +118,7 @@ def test_constants_that_are_not_exact_in_binary_vanish(constant: float) -> None:
     rng = np.random.default_rng(0)
     features = np.column_stack([rng.normal(size=300), np.full(300, constant)])
     task = image_task(from_arrays(features, features))
-    assert (task.input_std[1], task.target_std[1]) == (1, 1)
+    assert (task.input_statistics.std[1], task.target_statistics.std[1]) == (1, 1)
     batch = task.batch(jnp.arange(task.pools.meta_train))
     np.testing.assert_allclose(batch.inputs[:, 1], 0, atol=abs(constant) * 1e-6)
     np.testing.assert_allclose(batch.targets[:, 1], 0, atol=abs(constant) * 1e-6)

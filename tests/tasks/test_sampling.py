@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blur.tasks.sampling import check_sizes, draw_disjoint, draw_indices, split_key
+from blur.tasks.sampling import draw_disjoint, draw_indices, split_key
 
 DRAW = jax.jit(draw_indices, static_argnums=(1, 2))
 
@@ -73,8 +73,3 @@ def test_splits_have_keys_of_their_own() -> None:
 def test_an_unknown_split_is_named() -> None:
     with pytest.raises(ValueError, match="split 'valid' is unknown; expected one of train, validation, test"):
         split_key(jax.random.key(0), "valid")  # type: ignore[arg-type]
-
-
-def test_an_impossible_size_is_named() -> None:
-    with pytest.raises(ValueError, match="steps is 0; expected at least 1"):
-        check_sizes(batch_size=3, steps=0)

@@ -27,10 +27,10 @@ from blur.rules.in_context.tokens import (
     check_damping,
     check_initial_scale,
     check_queries,
-    check_sizes,
     present,
     random_heads,
 )
+from blur.support.errors import check_sizes
 
 
 @jax.tree_util.register_dataclass

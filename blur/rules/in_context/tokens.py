@@ -14,13 +14,6 @@ from blur.core.rule import Genome
 Tokens = Float[Array, "tokens width"]
 
 
-def check_sizes(**sizes: int | None) -> None:
-    """Raises ValueError, naming the size, unless every size is at least 1, or None."""
-    for name, size in sizes.items():
-        if size is not None and size < 1:
-            raise ValueError(f"{name} is {size}; expected at least 1")
-
-
 def check_initial_scale(scale: float) -> None:
     """Raises ValueError unless the scale of random matrices is finite and not negative."""
     if not 0 <= scale < math.inf:

@@ -27,12 +27,11 @@ from blur.rules.in_context.tokens import (
     check_damping,
     check_initial_scale,
     check_queries,
-    check_sizes,
     present,
     random_heads,
     random_matrix,
 )
-from blur.support.errors import check_choice, short
+from blur.support.errors import check_choice, check_sizes, short
 
 Tokens = Float[Array, "tokens _width"]
 """Their width may differ from layer to layer."""
