@@ -70,7 +70,7 @@ class GenomeFile:
         data = self.card.get("data")
         settings = data.get("settings") if isinstance(data, Mapping) else None
         settings = settings if isinstance(settings, list) else []
-        lives = [setting.get("steps", setting.get("unroll")) for setting in settings if isinstance(setting, Mapping)]
+        lives = [setting.get("steps") for setting in settings if isinstance(setting, Mapping)]
         return max((steps for steps in lives if isinstance(steps, int) and steps > 0), default=None)
 
     @property

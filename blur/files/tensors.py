@@ -20,22 +20,14 @@ import safetensors.numpy
 from jaxtyping import PyTree
 
 from blur.core.genome import flatten_tensors, is_key, named_leaves
+from blur.files.versions import FORMAT_VERSION, migrate, version_problem
 from blur.support.atomic import write_file
 from blur.support.errors import one_line, short
 
-FORMAT_VERSION = 1
-"""Of the header and the names of tensors; files with another number are refused."""
-
-
 MAX_FILE_BYTES = 256 * 2**20
-
-
 MAX_HEADER_BYTES = 2**20
-
-
 MAX_HEADER_DEPTH = 40
 """Nesting of lists and objects in the JSON header."""
-
 
 METADATA_KEY = "blur"
 
@@ -73,27 +65,24 @@ def write_tensor_file(path: str | Path, kind: str, header: dict[str, Any], tree:
 
 
 def read_tensor_file(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The header and the tensors by name.
+    """The header and the tensors by name, in the form of `FORMAT_VERSION`: older files are migrated.
 
     Raises:
       FileNotFoundError: there is no such file.
-      GenomeFileError: it is not a file of this kind and version, or is damaged.
+      GenomeFileError: it is not a file of this kind, its version is unknown here, or it is damaged.
     """
     path = Path(path)
     data = _read_bytes(path)
     header = _parse_header(path, data)
     if header.get("format") != kind:
         raise GenomeFileError(f"{path} is not a {kind} file: its format is {short(header.get('format'))}")
-    version = header.get("format_version")
-    if type(version) is not int or version != FORMAT_VERSION:
-        raise GenomeFileError(
-            f"{path} has format version {short(version)}, this blur reads {FORMAT_VERSION}; update blur"
-        )
+    if problem := version_problem(header):
+        raise GenomeFileError(f"{path} {problem}")
     try:
         tensors = safetensors.numpy.load(data)
     except Exception as error:  # whatever the parser makes of hostile bytes
         raise GenomeFileError(f"{path} is damaged: {one_line(error)}") from error
-    return header, tensors
+    return migrate(header, tensors)
 
 
 def restore_tensors(spec: PyTree, tensors: dict[str, np.ndarray], source: str | Path) -> PyTree:

@@ -88,7 +88,7 @@ def raw_file(path: Path, header: Any, tensors: dict[str, np.ndarray] | None = No
 
 
 def good_header(**changes: Any) -> dict[str, Any]:
-    return {"format": "genome", "format_version": 1, "rule": {"type": "Tiny", "states": 2}, **changes}
+    return {"format": "genome", "format_version": tensor_file.FORMAT_VERSION, "rule": {"type": "Tiny", "states": 2}, **changes}
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -215,7 +215,15 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "very nested": (lambda path: raw_file(path, deep_json(50_000)), "not JSON"),
     "model": (lambda path: raw_file(path, good_header(format="model")), "not a genome file: its format is 'model'"),
     "format": (lambda path: raw_file(path, good_header(format=[1])), "not a genome file"),
-    "version 2": (lambda path: raw_file(path, good_header(format_version=2)), "format version 2, this blur reads 1"),
+    "newer": (
+        lambda path: raw_file(path, good_header(format_version=3, versions={"blur": "0.7.1"})),
+        rf"has format version 3, written by blur 0\.7\.1; this blur \({blur.__version__}\) reads 1 to 2: update blur-rules",
+    ),
+    "newer, by nobody": (
+        lambda path: raw_file(path, good_header(format_version=3)),
+        rf"has format version 3; this blur \({blur.__version__}\) reads 1 to 2: update blur-rules",
+    ),
+    "version 0": (lambda path: raw_file(path, good_header(format_version=0)), "has format version 0; .* reads 1 to 2"),
     "version true": (lambda path: raw_file(path, good_header(format_version=True)), "format version True"),
     "no rule": (lambda path: raw_file(path, good_header(rule=None)), "rule is a NoneType"),
     "rule is text": (lambda path: raw_file(path, good_header(rule="Tiny")), "rule is a str"),
