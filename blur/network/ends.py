@@ -16,6 +16,7 @@ from blur.core.phases import Phase
 from blur.core.rule import Genome
 from blur.core.state import State
 from blur.network.mixing import Activity
+from blur.support.errors import check_width
 
 FeedbackFunction = Callable[[Activity, Float[Array, "batch outputs"]], Activity]
 
@@ -41,10 +42,13 @@ class PresentInput(Phase):
         return state.replace(neurons=tuple(jnp.zeros((k, batch, n), dtype) for k, n in zip(states, sizes, strict=True)))
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
-        """neurons ← (x, …): further layers keep their values if they persist, else they are at rest (None)."""
+        """neurons ← (x, …): further layers keep their values if they persist, else they are at rest (None).
+
+        Raises:
+          ValueError: the inputs have another width than the network.
+        """
         fan_in = state.synapses[0].forward.shape[1]
-        if batch.inputs.shape[-1] != fan_in:
-            raise ValueError(f"the inputs have {batch.inputs.shape[-1]} numbers, but the network reads {fan_in}")
+        check_width("inputs", batch.inputs.shape[-1], fan_in)
         rest = state.neurons[1:] if self.persistent_states is not None else (None,) * len(state.synapses)
         return state.replace(neurons=(batch.inputs[None], *rest))
 
@@ -89,7 +93,12 @@ class Feedback(Phase):
     states: int | None = None
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
-        """Sets the last of `neurons`."""
+        """Sets the last of `neurons`.
+
+        Raises:
+          ValueError: the targets have another width than the network's outputs.
+        """
+        check_width("targets", batch.targets.shape[-1], state.neurons[-1].shape[-1])
         output = self.function(state.neurons[-1], batch.targets)
         if self.states is not None:
             output = jnp.pad(output, ((0, self.states - output.shape[0]), (0, 0), (0, 0)))

@@ -19,6 +19,7 @@ from blur.core.rule import Genome, StatisticsRule, UpdateRule
 from blur.core.state import State
 from blur.network.activations import ACTIVATIONS
 from blur.network.batch_norm import Statistics, batch_statistics, normalise
+from blur.support.errors import check_width
 
 OPTIMIZERS = (
     *("sgd", "momentum", "adam", "adamw", "nadam", "nadamw", "amsgrad", "adabelief", "adamax", "adamaxw"),
@@ -126,7 +127,12 @@ class OptaxMLP(UpdateRule):
         )
 
     def step(self, genome: Genome, state: State, batch: Batch) -> State:
-        """One optimiser step on the weighted mean loss of the batch."""
+        """One optimiser step on the weighted mean loss of the batch.
+
+        Raises:
+          ValueError: the inputs or the targets have another width than the network.
+        """
+        check_width("targets", batch.targets.shape[-1], state.synapses[-1]["bias"].shape[-1])
 
         def batch_loss(synapses: tuple[Layer, ...]) -> tuple[Array, tuple[Statistics, ...]]:
             outputs, statistics = self._forward(synapses, batch.inputs, batch.weight, None)
@@ -145,7 +151,11 @@ class OptaxMLP(UpdateRule):
     def predict(
         self, genome: Genome, state: State, inputs: Float[Array, "batch inputs"]
     ) -> Float[Array, "batch outputs"]:
-        """The network's outputs (logits under cross-entropy)."""
+        """The network's outputs (logits under cross-entropy).
+
+        Raises:
+          ValueError: the inputs have another width than the network.
+        """
         weight = jnp.ones(inputs.shape[:-1], inputs.dtype)
         statistics = state.statistics if self.statistics == "support" else None
         return self._forward(state.synapses, inputs, weight, statistics)[0]
@@ -184,6 +194,7 @@ class OptaxMLP(UpdateRule):
         statistics: tuple[Statistics, ...] | None,
     ) -> tuple[Float[Array, "batch outputs"], tuple[Statistics, ...]]:
         """Outputs and the statistics that normalised them: the given ones or, for None, the batch's own."""
+        check_width("inputs", inputs.shape[-1], synapses[0]["weights"].shape[0])
         x, used = inputs, []
         for index, layer in enumerate(synapses[:-1]):
             x = x @ layer["weights"]

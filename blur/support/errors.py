@@ -30,6 +30,14 @@ def check_sizes(**sizes: int | None) -> None:
             raise ValueError(f"{name} is {size}; expected at least 1")
 
 
+def check_width(name: str, given: int, expected: int) -> None:
+    """Raises ValueError, naming both widths, unless inputs or targets are as wide as what the network is for."""
+    if given != expected:
+        raise ValueError(
+            f"the {name} have {given} numbers, but the network is for {expected}; expected {name} [batch, {expected}]"
+        )
+
+
 def check_choice(field: str, value: object, choices: Collection[str]) -> None:
     """Raises ValueError, with the nearest name, unless `value` is one of the choices."""
     if value in choices:

@@ -236,7 +236,7 @@ def test_impossible_networks_are_refused(options, message):
 
 def test_inputs_of_another_width_are_refused_with_both_numbers():
     genome, state = start(RULE)
-    with pytest.raises(ValueError, match="the inputs have 9 numbers, but the network reads 7"):
+    with pytest.raises(ValueError, match="the inputs have 9 numbers, but the network is for 7"):
         RULE.predict(genome, state, jnp.ones((2, 9)))
 
 
