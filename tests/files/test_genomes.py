@@ -88,7 +88,12 @@ def raw_file(path: Path, header: Any, tensors: dict[str, np.ndarray] | None = No
 
 
 def good_header(**changes: Any) -> dict[str, Any]:
-    return {"format": "genome", "format_version": tensor_file.FORMAT_VERSION, "rule": {"type": "Tiny", "states": 2}, **changes}
+    return {
+        "format": "genome",
+        "format_version": tensor_file.FORMAT_VERSION,
+        "rule": {"type": "Tiny", "states": 2},
+        **changes,
+    }
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -217,7 +222,8 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "format": (lambda path: raw_file(path, good_header(format=[1])), "not a genome file"),
     "newer": (
         lambda path: raw_file(path, good_header(format_version=3, versions={"blur": "0.7.1"})),
-        rf"has format version 3, written by blur 0\.7\.1; this blur \({blur.__version__}\) reads 1 to 2: update blur-rules",
+        r"has format version 3, written by blur 0\.7\.1; this blur "
+        rf"\({blur.__version__}\) reads 1 to 2: update blur-rules",
     ),
     "newer, by nobody": (
         lambda path: raw_file(path, good_header(format_version=3)),

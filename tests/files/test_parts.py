@@ -24,7 +24,9 @@ from blur.rules import RULES
 from blur.rules.bidirectional import Bidirectional
 from blur.rules.in_context.transformer import Layer, Transformer
 
-PHASES = {name: chain.phases.named[place][1] for name in examples.PHASES for chain, place in [examples.phase_example(name)]}
+PHASES = {
+    name: chain.phases.named[place][1] for name in examples.PHASES for chain, place in [examples.phase_example(name)]
+}
 CHAINS = {f"chain of {name}": chain for name, chain in examples.CHAINS.items()}
 PARTS: dict[str, Any] = {**examples.RULES, **CHAINS, **PHASES, **examples.LAYERS, **examples.CALLABLES}
 
@@ -142,7 +144,7 @@ def test_two_parts_of_one_name_are_refused() -> None:
     twin = ModuleType("twin")
     twin.Convolution = dataclasses.make_dataclass("Convolution", [], frozen=True)  # type: ignore[attr-defined]
     twin.Convolution.__module__ = "twin"  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match="twin and .*test_parts both define Convolution; rename one"):
+    with pytest.raises(ValueError, match=r"twin and .*test_parts both define Convolution; rename one"):
         collect_parts([this_module(), twin])
 
 

@@ -70,7 +70,9 @@ def test_pools_divide_the_training_examples(count: int) -> None:
 
 def test_labels_stay_with_their_images() -> None:
     episode = SAMPLE(NUMBERED, jax.random.key(0), "train")
-    values = np.asarray(episode.support.inputs) * float(NUMBERED.input_statistics.std) + float(NUMBERED.input_statistics.mean)
+    values = np.asarray(episode.support.inputs) * float(NUMBERED.input_statistics.std) + float(
+        NUMBERED.input_statistics.mean
+    )
     np.testing.assert_array_equal(np.rint(values[..., 0]).astype(int) % 10, np.argmax(episode.support.targets, axis=-1))
 
 

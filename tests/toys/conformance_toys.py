@@ -70,4 +70,6 @@ def assert_finite(tree: Any) -> None:
 
 def shapes(tree: Any) -> dict[str, tuple]:
     """Shapes and dtypes by name."""
-    return {jax.tree_util.keystr(path): (leaf.shape, leaf.dtype) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+    return {
+        jax.tree_util.keystr(path): (leaf.shape, leaf.dtype) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
