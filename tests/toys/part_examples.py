@@ -5,7 +5,6 @@ A new rule, phase, layer or function needs one line here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from blur.network.activations import ACTIVATIONS, WithDerivative
 from blur.network.amendments import Oja
 from blur.network.ends import LossGradient, Readout, present_target
 from blur.network.synapse_norm import SynapseNormalisation
+from blur.network.weights.convolution import Convolution
 from blur.rules.bidirectional import Bidirectional
 from blur.rules.in_context.constructed import GradientDescentAttention
 from blur.rules.in_context.linear_attention import LinearAttention
@@ -105,7 +105,8 @@ LAYERS: dict[str, Layer] = {
     "Perceptron": Perceptron(5),
 }
 
-CALLABLES: dict[str, Callable[..., Any]] = {
+CALLABLES: dict[str, Any] = {
+    "Convolution": Convolution(channels=2, size=3, image=(4, 4, 1)),
     "LossGradient": LossGradient("l2"),
     "Readout": Readout(3.0),
     "SynapseNormalisation": SynapseNormalisation(rescale=True),
