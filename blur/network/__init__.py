@@ -4,6 +4,7 @@ from blur.core.phases import Every as Every
 from blur.core.phases import every as every
 from blur.network.activations import ACTIVATIONS as ACTIVATIONS
 from blur.network.activations import WithDerivative as WithDerivative
+from blur.network.amendments import Decay as Decay
 from blur.network.amendments import Oja as Oja
 from blur.network.amendments import TieDirections as TieDirections
 from blur.network.amendments import TieStates as TieStates

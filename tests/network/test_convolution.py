@@ -79,7 +79,7 @@ def digits():
 
 def test_a_genome_that_was_learned_on_dense_layers_learns_on_a_convolution(tmp_path):
     file = blur.load_genome("mnist-k4")
-    rule = with_layers(file.rule, (Convolution(channels=4, size=3, image=(8, 8, 1)), 16))
+    rule = with_layers(file.rule, (Convolution(channels=4, size=3, image=(8, 8, 1)), 32))
     (x, y), (test_x, test_y) = digits()
     model = blur.train(rule, file.genome, x, y, batch_size=64, steps=20)
     assert model.state.synapses[0].forward.array.shape == (4, 3, 3, 1, 4)
