@@ -1,6 +1,6 @@
-"""The dual form of synapses: what they were, and what has been learned since, as attention over the examples.
+"""The dual form of synapses: their start and all changes since, read as attention over the examples.
 
-A synapse that only ever changes as w ← f̃ w + x ⊗ p is, after t steps, w_t = f̃ᵗ w_0 + Σ_s f̃^(t−1−s) x_sᵀ p_s. What
+Synapses whose only change is w ← f̃ w + xᵀ p are, after t steps, w_t = f̃ᵗ w_0 + Σ_s f̃^(t−1−s) x_sᵀ p_s. What
 arrives through it, x w_t = f̃ᵗ x w_0 + Σ_s f̃^(t−1−s) (x x_sᵀ) p_s, needs w_0 and the Gram matrices x x_sᵀ alone: linear
 attention with the examples' inputs as keys and the Hebbian factors p_s as values. In a population that shares
 episodes, w_0 and all Gram matrices are the same for every genome, so that genomes which are played together
@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from blur.network.mixing import Activity
-from blur.network.weights.base import Capability, Leaf, Pair, Transforms, Weights, saved
-from blur.network.weights.flat import FlatWeights, by_state, post_side_by_side, single_state
+from blur.network.weights.base import Capability, Leaf, Pair, Transforms, Weights
+from blur.network.weights.flat import FlatWeights, by_state, mixed_by_state, post_side_by_side, single_state
 
 NO_DUAL_FORM = "changes synapses in a way that has no dual form; use dual_steps=None"
 
@@ -77,8 +77,7 @@ class DualWeights(Weights):
 
     def send(self, activity: Activity, transform: Float[Array, "states states"]) -> Activity:
         """See `FlatWeights.send`."""
-        arriving = by_state(self.heard_by(single_state(activity)), self.start.states)
-        return transform[0][:, None, None] * saved(arriving)
+        return mixed_by_state(self.heard_by(single_state(activity)), transform, self.start.states)
 
     def propose(self, pair: Pair, transforms: Transforms) -> Factors:
         """See `Weights.propose`: the factors of the sum."""

@@ -54,8 +54,7 @@ class FlatWeights(Weights):
         Raises:
           ValueError: the activity carries several states.
         """
-        arriving = by_state(self.heard_by(single_state(activity)), self.states)
-        return transform[0][:, None, None] * saved(arriving)
+        return mixed_by_state(self.heard_by(single_state(activity)), transform, self.states)
 
     def propose(self, pair: Pair, transforms: Transforms) -> FlatWeights:
         """See `Weights.propose`: one product."""
@@ -82,6 +81,14 @@ def single_state(activity: Activity) -> Float[Array, "batch inputs"]:
     if len(activity) != 1:
         raise ValueError(f"the input carries {len(activity)} states, but its synapses are stored for one")
     return activity[0]
+
+
+def mixed_by_state(
+    rows: Float[Array, "batch states_outputs"], transform: Float[Array, "states states"], states: int
+) -> Activity:
+    """T[0, c] u_c, where x w = (u_1, …, u_c) arrives at the targets side by side."""
+    arriving = by_state(rows, states)
+    return transform[0][:, None, None] * saved(arriving)
 
 
 def post_side_by_side(pair: Pair, transforms: Transforms) -> Float[Array, "batch states_outputs"]:
