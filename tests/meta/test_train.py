@@ -273,8 +273,8 @@ def test_a_run_whose_files_have_the_old_names_resumes_bit_exactly(outer, tmp_pat
     text = path.read_text()
     path.write_text(text.replace('"steps": ', '"unroll": '))
     assert path.read_text() != text
-    with pytest.raises(ValueError, match=r"holds a run with settings\[0\]\.steps = 2, not 3"):
-        run(config, [linear_setting(steps=3), mixture[1]], out=tmp_path / "old", resume=True)
+    with pytest.raises(ValueError, match=r"holds a run with settings\[0\]\.steps = 2, not 6"):
+        run(config, [linear_setting(steps=6), mixture[1]], out=tmp_path / "old", resume=True)
     run(config, mixture, out=tmp_path / "old", resume=True)
     assert files(tmp_path / "straight") == files(tmp_path / "old")
 
