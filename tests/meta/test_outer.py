@@ -80,6 +80,7 @@ def test_every_optimiser_descends(name):
     assert np.all(np.isfinite(updates["matrix"]))
 
 
+@pytest.mark.filterwarnings("ignore:optax.global_norm is deprecated:DeprecationWarning")  # evosax calls it
 @pytest.mark.parametrize("name", strategies())
 def test_every_strategy_moves_the_mean(name):
     outer = make_outer(MetaTraining(outer=name, population=8))
