@@ -92,6 +92,16 @@ class Scoped(UpdateRule):
 
     rule: UpdateRule
 
+    @property
+    def max_steps(self) -> int | None:
+        """See `UpdateRule`."""
+        return self.rule.max_steps
+
+    @property
+    def in_context(self) -> bool:
+        """See `UpdateRule`."""
+        return self.rule.in_context
+
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """See `UpdateRule`."""
         return self.rule.init_genome(key)

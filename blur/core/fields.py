@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -11,23 +12,17 @@ T = TypeVar("T")
 class DefaultUntilSet:
     """A class attribute that dataclass fields of subclasses may replace, with or without a default of their own.
 
-    Instances read `value`. Classes have no such attribute, or dataclasses would take it for the field's default.
+    Instances read `make(instance)`. Classes have no such attribute, or dataclasses would take it for the field's
+    default.
     """
 
-    def __init__(self, value: Any):
-        self.value = value
+    def __init__(self, make: Callable[[Any], Any] = lambda instance: None):
+        self.make = make
 
     def __get__(self, instance: object | None, owner: type) -> Any:
         if instance is None:
             raise AttributeError("only instances have this attribute")
-        return self.value
-
-
-def field_values(node: Any, field: str, kind: type) -> set[Any]:
-    """The values of every field of that name and type, at any depth of dataclasses and tuples."""
-    parts = _parts(node)
-    found = {value for name, value in parts if name == field and isinstance(value, kind)}
-    return found.union(*(field_values(value, field, kind) for _, value in parts))
+        return self.make(instance)
 
 
 def replace_field(node: T, field: str, value: Any, kind: type) -> T:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from blur.core.episode import Batch, Spec, make_batch
-from blur.core.fields import field_values
+from blur.core.fields import DefaultUntilSet
 from blur.core.rule import Genome, StatisticsRule, UpdateRule
 from blur.core.state import State
+
+T = TypeVar("T")
 
 
 class Phase(abc.ABC):
@@ -26,6 +28,10 @@ class Phase(abc.ABC):
 
     Attributes:
       symbols: the equations' symbols of the genome's leaves, by name.
+      layer_widths: widths of the hidden layers that this phase makes; None for a phase that makes none, or whose layers
+        cannot be set to other widths.
+      prediction_statistics: what normalises a prediction; None for a phase without such statistics.
+      max_steps: the most inner steps that this phase's fields have room for; None for any number.
 
     Examples:
       >>> import dataclasses
@@ -42,6 +48,21 @@ class Phase(abc.ABC):
     """
 
     symbols: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def layer_widths(self) -> tuple[int, ...] | None:
+        """See the class."""
+        return None
+
+    @property
+    def prediction_statistics(self) -> StatisticsRule | None:
+        """See the class."""
+        return None
+
+    @property
+    def max_steps(self) -> int | None:
+        """See the class."""
+        return None
 
     def genome_symbols(self) -> dict[str, str]:
         """The symbols of the genome's leaves by path (`hebbian/pre`), where they have one."""
@@ -69,6 +90,21 @@ class Phases(Phase):
     """Named phases in order, as one phase; each one's genome is kept under its name."""
 
     named: tuple[tuple[str, Phase], ...]
+
+    @property
+    def layer_widths(self) -> tuple[int, ...] | None:
+        """Those of the one phase that has some."""
+        return the_one("hidden layers", [phase.layer_widths for _, phase in self.named])
+
+    @property
+    def prediction_statistics(self) -> StatisticsRule | None:
+        """Those of all phases that have some."""
+        return the_one("statistics", [phase.prediction_statistics for _, phase in self.named])
+
+    @property
+    def max_steps(self) -> int | None:
+        """The least of all phases."""
+        return min((phase.max_steps for _, phase in self.named if phase.max_steps is not None), default=None)
 
     def genome_symbols(self) -> dict[str, str]:
         """Those of all phases, below the phases' names."""
@@ -104,6 +140,20 @@ class Phases(Phase):
         return state
 
 
+def the_one(name: str, found: Sequence[T | None]) -> T | None:
+    """The value that all phases with a value agree on; None if none has one.
+
+    Raises:
+      ValueError: two phases have different values.
+    """
+    values = [value for value in found if value is not None]
+    if any(value != values[0] for value in values):
+        raise ValueError(
+            f"the phases have different {name}: {' and '.join(map(str, values))}; expected the same in all"
+        )
+    return values[0] if values else None
+
+
 @dataclasses.dataclass(frozen=True)
 class Chain(UpdateRule):
     """An update rule composed of phases, as `optax.chain` composes gradient transformations. Made by `chain`.
@@ -123,12 +173,17 @@ class Chain(UpdateRule):
     @property
     def hidden(self) -> tuple[int, ...] | None:  # type: ignore[override]
         """Widths of the phases' hidden layers."""
-        return min(field_values(self.phases, "hidden", tuple), default=None)
+        return self.phases.layer_widths
 
     @property
     def statistics(self) -> StatisticsRule | None:  # type: ignore[override]
-        """What the phases normalise a prediction with."""
-        return min(field_values(self.phases, "statistics", str), default=None)
+        """The statistics with which the phases normalise a prediction."""
+        return self.phases.prediction_statistics
+
+    @property
+    def max_steps(self) -> int | None:
+        """See `UpdateRule.max_steps`."""
+        return self.phases.max_steps
 
     @property
     def phase_names(self) -> tuple[str, ...]:
@@ -189,12 +244,28 @@ def chain(*, read: tuple[str, ...], output: Callable[[State], Array], **phases: 
 
 
 class ChainRule(UpdateRule):
-    """An update rule whose configuration (a frozen dataclass) describes a chain of phases."""
+    """An update rule whose configuration (a frozen dataclass) describes a chain of phases.
+
+    Its capabilities are those of the chain, but for fields of the configuration.
+    """
+
+    hidden: tuple[int, ...] | None = DefaultUntilSet(lambda rule: rule.chain.hidden)  # type: ignore[assignment]
+    statistics: StatisticsRule | None = DefaultUntilSet(lambda rule: rule.chain.statistics)  # type: ignore[assignment]
 
     @property
     @abc.abstractmethod
     def chain(self) -> Chain:
         """The phases that this configuration stands for."""
+
+    @property
+    def max_steps(self) -> int | None:
+        """See `UpdateRule.max_steps`."""
+        return self.chain.max_steps
+
+    @property
+    def in_context(self) -> bool:
+        """See `UpdateRule.in_context`."""
+        return self.chain.in_context
 
     @property
     def phase_names(self) -> tuple[str, ...]:
@@ -234,6 +305,21 @@ class Every(Phase):
 
     period: int
     phases: Phases
+
+    @property
+    def layer_widths(self) -> tuple[int, ...] | None:
+        """Those of the phases."""
+        return self.phases.layer_widths
+
+    @property
+    def prediction_statistics(self) -> StatisticsRule | None:
+        """Those of the phases."""
+        return self.phases.prediction_statistics
+
+    @property
+    def max_steps(self) -> int | None:
+        """That of the phases."""
+        return self.phases.max_steps
 
     def genome_symbols(self) -> dict[str, str]:
         """Those of the phases."""

@@ -8,12 +8,13 @@ rule's *genome* holds its meta-parameters, every number that a grid, a populatio
 from __future__ import annotations
 
 import abc
-from typing import ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from jaxtyping import Array, Float, Key, PyTree
 
 from blur.core.episode import Batch, Spec, Stream
 from blur.core.fields import DefaultUntilSet, replace_field
+from blur.support.renamed import tell_new_name
 
 Genome: TypeAlias = PyTree
 """Meta-parameters of a rule: a pytree of floating-point arrays."""
@@ -71,11 +72,18 @@ class UpdateRule(abc.ABC):
       2
     """
 
-    inputs: int | None = DefaultUntilSet(None)  # type: ignore[assignment]
-    outputs: int | None = DefaultUntilSet(None)  # type: ignore[assignment]
-    hidden: tuple[int, ...] | None = DefaultUntilSet(None)  # type: ignore[assignment]
-    statistics: StatisticsRule | None = DefaultUntilSet(None)  # type: ignore[assignment]
+    inputs: int | None = DefaultUntilSet()  # type: ignore[assignment]
+    outputs: int | None = DefaultUntilSet()  # type: ignore[assignment]
+    hidden: tuple[int, ...] | None = DefaultUntilSet()  # type: ignore[assignment]
+    statistics: StatisticsRule | None = DefaultUntilSet()  # type: ignore[assignment]
     steps_field: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Lets rules that declare `longest_life`, the old name of `max_steps`, keep it."""
+        super().__init_subclass__(**options)
+        if "longest_life" in vars(cls):
+            tell_new_name(f"{cls.__name__}.longest_life", "max_steps")
+            cls.max_steps = vars(cls)["longest_life"]  # type: ignore[method-assign]
 
     @property
     def max_steps(self) -> int | None:
@@ -149,7 +157,12 @@ class UpdateRule(abc.ABC):
                 f"{type(self).__name__} has no field 'hidden', nor has one of its phases; expected a rule whose hidden "
                 "layers can be set, such as Bidirectional or OptaxMLP"
             )
-        return replace_field(self, "hidden", tuple(widths), tuple)
+        changed = replace_field(self, "hidden", tuple(widths), tuple)
+        if changed.hidden != tuple(widths):
+            raise ValueError(
+                f"{type(self).__name__} derives its hidden layers {self.hidden}; make another rule instead"
+            )
+        return changed
 
     def with_statistics(self, statistics: StatisticsRule) -> UpdateRule:
         """The rule predicting with these statistics; a rule without statistics stays as it is."""

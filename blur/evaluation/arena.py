@@ -19,7 +19,7 @@ from blur.evaluation.plan import Condition, EvaluationPlan
 from blur.evaluation.tuning import Metric
 from blur.files.genomes import library_versions, rule_config
 from blur.tasks import ImageTask
-from blur.tasks.task import Task
+from blur.tasks.task import Task, episode_drawer
 
 MakeTask = Callable[..., Task]
 """`(name, *, resolution, data_dir) -> task`."""
@@ -40,7 +40,7 @@ def task_loader(make_task: MakeTask, data_dir: str | None) -> Callable[[str, int
 
 def life_spec(task: Task, condition: Condition) -> Spec:
     """Shapes and dtypes of a support batch, and the length of the life; nothing is computed."""
-    sample = partial(task.sample, steps=condition.steps, batch_size=condition.batch_size)
+    sample = partial(episode_drawer(task.sample), steps=condition.steps, batch_size=condition.batch_size)
     batch = jax.eval_shape(lambda key: first_batch(sample(key)), jax.random.key(0))
     return batch_spec(batch, condition.steps)
 

@@ -15,7 +15,7 @@ from blur.core.inner_loop import unroll
 from blur.core.losses import Loss, accuracy, cross_entropy, squared_error
 from blur.core.rule import Genome, UpdateRule
 from blur.support.mapping import mapped
-from blur.tasks.task import Task
+from blur.tasks.task import Task, episode_drawer
 
 BLOCK = 4
 """Episodes that are sampled and played in one dispatch."""
@@ -66,9 +66,10 @@ def make_play(rule: UpdateRule, kind: Kind) -> Play:
 
 def make_sampler(task: Task, seed: int, *, steps: int, batch_size: int, split: Split) -> Callable[[int], Block]:
     """Compiles `index -> block`. The same seed and split give the same blocks to every learner."""
+    draw = episode_drawer(task.sample)
 
     def sample(task: Task, keys: Key[Array, "block"]) -> Episode:
-        return jax.vmap(lambda key: task.sample(key, steps=steps, batch_size=batch_size, split=split))(keys)
+        return jax.vmap(lambda key: draw(key, steps=steps, batch_size=batch_size, split=split))(keys)
 
     jitted = jax.jit(sample)
     episode_key, network_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), split == "test"))

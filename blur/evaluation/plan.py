@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from blur.core.rule import Genome, StatisticsRule, UpdateRule
 from blur.files.genomes import load_genome
 from blur.rules.optax_mlp import OPTIMIZERS
-from blur.support.renamed import renamed_fields
+from blur.support.renamed import renamed_fields, tell_new_name
 
 
 class Learner(NamedTuple):
@@ -115,6 +115,12 @@ class Condition(NamedTuple):
     hidden: tuple[int, ...]
     steps: int
     batch_size: int
+
+    @property
+    def unroll(self) -> int:
+        """The old name of `steps`."""
+        tell_new_name("Condition.unroll", "steps")
+        return self.steps
 
     def __str__(self) -> str:
         return f"{self.network_and_data}, {self.steps} steps of {self.batch_size}"

@@ -16,11 +16,13 @@ from blur.evaluation.curves import Curves
 from blur.evaluation.plan import Condition
 from blur.evaluation.statistics import bootstrap_interval
 from blur.evaluation.tuning import Metric, Tuned, finite_or_none
+from blur.support.renamed import renamed_fields
 
 Ends = tuple[float | None, float | None]
 Verdict = Literal["better", "worse", "equal"]
 
 
+@renamed_fields(unroll="steps")
 @dataclasses.dataclass(frozen=True)
 class EvaluationRecord:
     """One learner under one condition, scored on test episodes after the last inner step. All values fit JSON.

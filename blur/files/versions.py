@@ -28,12 +28,14 @@ def version_problem(header: Header) -> str | None:
     version = header.get("format_version")
     if type(version) is int and 1 <= version <= FORMAT_VERSION:
         return None
+    if type(version) is not int or version < 1:
+        return f"has the format version {short(version)}; expected a whole number from 1 to {FORMAT_VERSION}"
     versions = header.get("versions")
     writer = versions.get("blur") if isinstance(versions, dict) else None
-    written = f", written by blur {short(writer)[1:-1]}" if isinstance(writer, str) else ""
+    needed = f"blur-rules {short(writer)[1:-1]}, which wrote it, or newer" if isinstance(writer, str) else "a newer one"
     return (
-        f"has format version {short(version)}{written}; this blur ({__version__}) reads 1 to {FORMAT_VERSION}: update "
-        "blur-rules"
+        f"has format version {version}, but this blur-rules {__version__} reads 1 to {FORMAT_VERSION}; update "
+        f"blur-rules: it needs {needed}"
     )
 
 

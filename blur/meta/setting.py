@@ -12,8 +12,9 @@ from blur.core.episode import Episode, Spec, Split, make_spec
 from blur.core.genome import check_same_genome, genome_shapes
 from blur.core.inner_loop import check_life
 from blur.core.rule import UpdateRule
+from blur.support.errors import check_sizes
 from blur.support.renamed import renamed_fields
-from blur.tasks.task import Task
+from blur.tasks.task import Task, episode_drawer
 
 MOST_NUMBERS = 2**25
 """The largest support that is laid out as arrays, in numbers of its inputs: 128 MiB."""
@@ -49,9 +50,9 @@ class Setting:
     weight: float = dataclasses.field(default=1.0, metadata={"static": True})
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "weight"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} of a setting is {getattr(self, name)}; expected a positive number")
+        check_sizes(steps=self.steps, batch_size=self.batch_size)
+        if not self.weight > 0:
+            raise ValueError(f"weight of a setting is {self.weight}; expected a positive number")
         if isinstance(self.rule, UpdateRule):
             check_life(self.rule, self.steps, f"steps is {self.steps}")
 
@@ -69,11 +70,11 @@ class Setting:
         """A random episode of the task with this setting's sizes; a long support is a stream if the task offers one."""
         if self.steps * self.batch_size * self.task.inputs > MOST_NUMBERS:
             return self.stream(key, split)
-        return self.task.sample(key, steps=self.steps, batch_size=self.batch_size, split=split)
+        return episode_drawer(self.task.sample)(key, steps=self.steps, batch_size=self.batch_size, split=split)
 
     def stream(self, key: Key[Array, ""], split: Split = "train") -> Episode:
         """The same with a support that is a stream if the task offers one."""
-        draw = getattr(self.task, "stream", self.task.sample)
+        draw = episode_drawer(getattr(self.task, "stream", self.task.sample))
         return draw(key, steps=self.steps, batch_size=self.batch_size, split=split)
 
 

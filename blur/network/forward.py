@@ -36,6 +36,11 @@ class Forward(Sweep):
 
     symbols: ClassVar[Mapping[str, str]] = {"transform": "ν", "keep": "f", "update": "η"}
 
+    @property
+    def prediction_statistics(self) -> StatisticsRule | None:
+        """`statistics`, if pre-activations are normalised."""
+        return self.statistics if self.normalise else None
+
     def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Spec | Batch) -> State:
         """Adds `statistics` of the hidden layers (mean 0, variance 1 before the first batch)."""
         if not self._keeps_statistics:

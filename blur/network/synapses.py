@@ -101,6 +101,20 @@ class DenseSynapses(Phase):
 
     symbols: ClassVar[Mapping[str, str]] = {"backward_mix": "B"}
 
+    def __post_init__(self) -> None:
+        check_widths(tuple(layer for layer in self.hidden if isinstance(layer, int)))
+
+    @property
+    def layer_widths(self) -> tuple[int, ...] | None:
+        """`hidden`; None where a layer is a `Connection`, whose size is its own."""
+        widths = tuple(layer for layer in self.hidden if isinstance(layer, int))
+        return widths if len(widths) == len(self.hidden) else None
+
+    @property
+    def max_steps(self) -> int | None:
+        """`dual_steps`."""
+        return self.dual_steps
+
     def init_genome(self, key: Key[Array, ""]) -> Genome:
         """Scales of 1; with a symmetric start B = 1, and backward synapses of their own at a tenth."""
         names = ["forward_scale", "output_scale"] + ["backward_scale"] * self.separate_backward

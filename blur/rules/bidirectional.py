@@ -106,11 +106,6 @@ class Bidirectional(ChainRule):
 
     steps_field = "dual_steps"
 
-    @property
-    def max_steps(self) -> int | None:
-        """See `UpdateRule.max_steps`."""
-        return self.dual_steps
-
     def for_population(self, spec: Spec | Batch, storage: Storage) -> PopulationForm:
         """Takes the dual form where `storage` asks for it or where it should be faster; its members share products."""
         rule = self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
-from typing import Any
+from typing import Any, SupportsIndex
 
 
 def short(value: Any, limit: int = 60) -> str:
@@ -24,8 +24,10 @@ def one_line(error: BaseException) -> str:
 
 
 def check_sizes(**sizes: int | None) -> None:
-    """Raises ValueError, naming the size, unless every size is at least 1, or None."""
+    """Raises ValueError, naming the size, unless every size is a whole number of at least 1, or None."""
     for name, size in sizes.items():
+        if size is not None and (isinstance(size, bool) or not isinstance(size, SupportsIndex)):
+            raise ValueError(f"{name} is {short(size)}; expected a whole number of at least 1")
         if size is not None and size < 1:
             raise ValueError(f"{name} is {size}; expected at least 1")
 

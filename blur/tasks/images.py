@@ -17,6 +17,7 @@ from blur.data.datasets import load_dataset
 from blur.data.resize import resize
 from blur.data.standardise import Standardisation, divisor, measure
 from blur.support.errors import check_sizes
+from blur.support.renamed import renamed_arguments
 from blur.tasks.sampling import draw_disjoint, draw_indices, split_key
 
 _CHUNK = 2_000  # images resized at once while statistics are computed
@@ -108,6 +109,7 @@ class ImageTask:
             "pools": self.pools._asdict(),
         }
 
+    @renamed_arguments(unroll="steps")
     def sample(
         self,
         key: Key[Array, ""],
@@ -121,6 +123,7 @@ class ImageTask:
         episode = self.stream(key, steps=steps, batch_size=batch_size, split=split, query_size=query_size)
         return dataclasses.replace(episode, support=as_arrays(episode.support))
 
+    @renamed_arguments(unroll="steps")
     def stream(
         self,
         key: Key[Array, ""],

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from blur.core.episode import Batch, Episode, Kind, Split
 from blur.support.errors import check_choice, check_sizes
+from blur.support.renamed import renamed_arguments
 from blur.tasks.synthetic import SyntheticTask
 
 ContextLaw = Literal["uniform", "mixed"]
@@ -27,6 +28,7 @@ class ContextTask(SyntheticTask):
     fixed_support: bool = True
     queries: int = 1
 
+    @renamed_arguments(unroll="steps")
     def sample(
         self,
         key: Key[Array, ""],
@@ -86,6 +88,7 @@ class InContextRegression(ContextTask):
                 raise ValueError(f"{name} is {getattr(self, name)}; expected at least {least}")
         check_choice("law", self.law, ("uniform", "mixed"))
 
+    @renamed_arguments(unroll="steps")
     def sample(
         self,
         key: Key[Array, ""],

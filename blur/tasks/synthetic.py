@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from blur.core.episode import Batch, Episode, Split, make_batch
 from blur.support.errors import check_sizes
+from blur.support.renamed import renamed_arguments
 from blur.tasks.sampling import split_key
 
 
@@ -31,6 +32,7 @@ class SyntheticTask(abc.ABC):
     ) -> tuple[Float[Array, "count inputs"], Float[Array, "count outputs"]]:
         """`count` independent examples that follow the law: inputs and targets."""
 
+    @renamed_arguments(unroll="steps")
     def sample(
         self,
         key: Key[Array, ""],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Key
 
 from blur.core.episode import Episode, Kind, Split
+from blur.support.renamed import tell_new_name
 
 
 @runtime_checkable
@@ -42,3 +45,12 @@ class Task(Protocol):
 
         Pure; runs inside `jit` and `vmap`. All sizes are static.
         """
+
+
+def episode_drawer(draw: Callable[..., Episode]) -> Callable[..., Episode]:
+    """A task's `sample` or `stream`; one that still calls its argument `steps` by the old name `unroll` gets it so."""
+    names = inspect.signature(draw).parameters
+    if "steps" in names or "unroll" not in names:
+        return draw
+    tell_new_name(f"the argument unroll of {draw.__qualname__}", "steps")
+    return lambda key, *, steps, **options: draw(key, unroll=steps, **options)

@@ -30,7 +30,7 @@ def stream(steps):
     return Episode(jax.tree.map(lambda leaf: jnp.stack([leaf] * steps), batch), batch)
 
 
-@pytest.mark.parametrize("steps", [9, 10, 11])
+@pytest.mark.parametrize("steps", [9, 11])  # whole segments of 3, and a rest
 @pytest.mark.parametrize("make", [repeated, stream])
 def test_meta_gradients_in_segments_equal_those_that_store_everything(make, steps, monkeypatch):
     with jax.enable_x64(True):
@@ -39,9 +39,8 @@ def test_meta_gradients_in_segments_equal_those_that_store_everything(make, step
         episode = dataclasses.replace(episode, support=to_double(episode.support), query=to_double(episode.query))
 
         def slope(remat):
-            return jax.grad(lambda g: episode_loss(RULE, g, jax.random.key(3), episode, cross_entropy, remat=remat)[0])(
-                genome
-            )
+            loss = lambda g: episode_loss(RULE, g, jax.random.key(3), episode, cross_entropy, remat=remat)[0]  # noqa: E731
+            return jax.jit(jax.grad(loss))(genome)
 
         expected, by_step = slope(False), slope(True)
         monkeypatch.setattr(inner_loop, "SEGMENTS_ABOVE", 5)
@@ -75,7 +74,8 @@ def test_a_stream_is_read_as_the_arrays_it_stands_for():
     assert isinstance(stream.support, Stream)
     assert jax.tree.all(jax.tree.map(jnp.array_equal, as_arrays(stream.support), arrays.support))
     assert episode_spec(stream) == episode_spec(arrays)
-    ours, theirs = (episode_loss(setting.rule, genome, key, each, cross_entropy)[0] for each in (stream, arrays))
+    loss = jax.jit(lambda episode: episode_loss(setting.rule, genome, key, episode, cross_entropy)[0])
+    ours, theirs = loss(stream), loss(arrays)
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
