@@ -38,7 +38,7 @@ def test_every_optimiser_with_and_without_normalisation_at_both_sizes():
     for baseline in baselines:
         assert baseline.rule.batch_norm == ("+bn" in baseline.name)
         assert (baseline.rule.hidden == (8, 8)) == ("wide" not in baseline.name)
-        assert (baseline.rule.statistics, baseline.rule.decay_steps) == ("query", 3)
+        assert (baseline.rule.statistics, baseline.rule.decay_steps) == ("query", "life")
         assert ("momentum" in baseline.grid) == baseline.name.startswith("momentum")
 
 

@@ -257,7 +257,7 @@ def test_depths_trained_and_tested(made_up, stand_in):
 
 
 def test_transfer_and_what_comes_after_the_horizon(made_up, stand_in):
-    data = {"data": (("digits", 3),), "optional_data": (("nothing/here", None),), "steps": (2, 4)}
+    data = {"data": (("digits", 3),), "optional_data": (("nothing/here", None),), "lives": (2, 4)}
     finding = b07_transfer.measure(tiny(b07_transfer, genome=stand_in, **data))
     check_names(finding)
     assert names_of(finding, judged=True)[2] == (
