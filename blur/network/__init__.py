@@ -24,5 +24,6 @@ from blur.network.synapse_norm import NormaliseSynapses as NormaliseSynapses
 from blur.network.synapse_norm import SynapseNormalisation as SynapseNormalisation
 from blur.network.synapses import DenseSynapses as DenseSynapses
 from blur.network.synapses import Synapse as Synapse
+from blur.network.weights.base import Weights as Weights
 from blur.network.weights.connection import Connection as Connection
 from blur.network.weights.convolution import Convolution as Convolution

@@ -21,8 +21,8 @@ from harness.records import ClaimRecord, read_records
 
 FOLDER = Path(__file__).resolve().parent
 
-DATA_BESIDE = FOLDER.parents[2] / "shared" / "data"
-"""A folder beside the checkout, `../shared/data`, that may hold raw data sets."""
+DATA = Path("data")
+"""The folder of raw data sets if neither an option nor a variable names one."""
 
 
 def main() -> int:
@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--data-dir",
         default=default_data_dir(),
-        help="folder with mnist/ and fashion_mnist/ as published; by default BLUR_DATA_DIR, then ../shared/data if it "
+        help="folder with mnist/ and fashion_mnist/ as published; by default BLUR_DATA_DIR, then data if it "
         "exists; otherwise the data sets are downloaded",
     )
     options.add_argument("--list", action="store_true", help="print the claims and stop")
@@ -80,8 +80,8 @@ def examination(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def default_data_dir() -> str | None:
-    """BLUR_DATA_DIR; without it `../shared/data`, if that folder exists."""
-    return os.environ.get("BLUR_DATA_DIR") or (str(DATA_BESIDE) if DATA_BESIDE.is_dir() else None)
+    """BLUR_DATA_DIR; without it `data`, if that folder exists."""
+    return os.environ.get("BLUR_DATA_DIR") or (str(DATA) if DATA.is_dir() else None)
 
 
 def _folder(path: str) -> Path:

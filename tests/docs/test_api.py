@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 import blur
+import blur.network
+from blur.network.activations import ACTIVATIONS
+from blur.rules import RULES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 ENTRIES = {
@@ -17,6 +20,7 @@ ENTRIES = {
     for entry in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
 }
 INDEX = (DOCS / "api" / "index.md").read_text(encoding="utf-8")
+PARTS = {name: part for name, part in RULES.items() if name not in ACTIVATIONS}
 
 
 @pytest.mark.parametrize("name", blur.__all__)
@@ -25,6 +29,21 @@ def test_every_public_name_has_an_entry_and_a_link_to_it(name: str) -> None:
     home = f"{value.__module__}.{value.__qualname__}"
     assert home in ENTRIES
     assert f"[`blur.{name}`][{home}]" in INDEX
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_every_part_that_files_may_name_has_an_entry(name: str) -> None:
+    assert f"{PARTS[name].__module__}.{name}" in ENTRIES
+
+
+def test_activations_have_one_entry() -> None:
+    assert "blur.network.activations.ACTIVATIONS" in ENTRIES
+
+
+def test_parts_of_the_network_are_imported_from_it() -> None:
+    own = {name: part for name, part in PARTS.items() if part.__module__.startswith("blur.network.")}
+    assert {name for name, part in own.items() if getattr(blur.network, name, None) is not part} == set()
+    assert {"Decay", "Convolution", "present_target"} <= own.keys()
 
 
 @pytest.mark.parametrize("entry", sorted(ENTRIES))

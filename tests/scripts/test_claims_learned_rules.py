@@ -164,16 +164,14 @@ def test_presets_get_their_folders_from_the_command_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("variable", "beside", "expected"), [("mine", True, "mine"), ("", True, "beside"), ("", False, None)]
+    ("variable", "is_there", "expected"), [("mine", True, "mine"), ("", True, "data"), ("", False, None)]
 )
-def test_where_data_are_looked_for(monkeypatch, tmp_path, variable, beside, expected):
+def test_where_data_are_looked_for(monkeypatch, tmp_path, variable, is_there, expected):
     monkeypatch.setenv("BLUR_DATA_DIR", variable)
-    folder = tmp_path / "beside"
-    monkeypatch.setattr(run, "DATA_BESIDE", folder)
-    if beside:
-        folder.mkdir()
-    found = run.parser().parse_args([]).data_dir
-    assert found == (str(folder) if expected == "beside" else expected)
+    monkeypatch.chdir(tmp_path)
+    if is_there:
+        Path("data").mkdir()
+    assert run.parser().parse_args([]).data_dir == expected
     arguments = run.parser().parse_args(["--data-dir", "other", "--full"])
     assert isinstance(arguments, argparse.Namespace)
     assert run.examination(arguments) == {"full": True, "out": Path("runs/claims"), "data_dir": "other"}
