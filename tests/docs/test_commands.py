@@ -13,15 +13,16 @@ import tyro
 from blur.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
-OTHERS = ("README.md", "CONTRIBUTING.md", "genomes/README.md")
+OTHERS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "genomes/README.md")
+OLD_NAME = re.compile(r"`[^`]+`(?= is now\b)")
 PAGES = {
-    str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
+    str(page.relative_to(ROOT)): OLD_NAME.sub("", page.read_text(encoding="utf-8"))
     for page in (*(ROOT / name for name in OTHERS), *sorted((ROOT / "docs").rglob("*.md")))
 }
 CODE = re.compile(r"^```(?:sh|yaml)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 CONTINUATION = re.compile(r"\s*\\?\n\s+(?=-)")
 COMMAND = re.compile(rf"\bblur ({'|'.join(COMMANDS)})\b([^\n;\]`]*)")
-INLINE = re.compile(r"`blur ([a-z-]+)")
+INLINE = re.compile(r"`blur ([a-z][a-z-]*)")
 
 
 def command_lines() -> list[str]:

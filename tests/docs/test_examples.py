@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from blur.core.episode import episode_spec
+from blur.core.episode import batch_spec, episode_spec, make_batch
 from blur.core.inner_loop import unroll
 from blur.core.losses import accuracy
 from blur.files.genomes import load_genome, save_genome
@@ -146,6 +146,19 @@ def test_sign_descent_changes_every_synapse_by_the_same_amount() -> None:
     change = jnp.abs(end.synapses[1].forward - start.synapses[1].forward)
     assert set(np.unique(np.round(change, 6)).tolist()) <= {0.0, np.float32(1e-3).item()}
     assert jnp.any(change > 0)
+
+
+def test_the_step_size_of_your_own_rule_decays_over_the_life_that_the_spec_gives() -> None:
+    rule = run("docs/your_own_rule.md", find("docs/your_own_rule.md", "DecayingDelta"))["rule"]
+    genome, batch = {"rate": jnp.asarray(0.5)}, make_batch(jnp.ones((1, 1)), jnp.ones((1, 1)))
+
+    def weight(steps: int, horizon: int | None) -> float:
+        start = rule.init_state(genome, jax.random.key(0), batch_spec(batch, horizon))
+        return unroll(rule, genome, start, batch, steps)[0].weights.item()
+
+    assert weight(2, 2) == 1 - 0.5 * 0.75
+    assert weight(4, 4) == 1 - 0.5 * 0.625 * 0.75 * 0.875
+    assert weight(4, None) == 1 - 0.5**4
 
 
 def test_sgd_learns_digits_on_the_convolutional_network_of_the_example() -> None:
