@@ -40,8 +40,8 @@ class Spec(NamedTuple):
       inputs: of `Batch.inputs`.
       targets: of `Batch.targets`.
       weight: of `Batch.weight`.
-      steps: the horizon T, how many inner steps the life has; None where it is open. A rule that knows it can let step
-        sizes depend on t/T.
+      steps: T, the number of inner steps of the life; None where it is open. A rule that reads it can let step sizes
+        depend on t/T.
     """
 
     inputs: jax.ShapeDtypeStruct

@@ -60,6 +60,7 @@ def flatten_tensors(tree: PyTree) -> dict[str, np.ndarray]:
 
 
 def named_leaves(tree: PyTree) -> Iterator[tuple[str, Any]]:
+    """The leaves of a pytree with their paths, such as `hebbian/pre`, in the order of `jax.tree.leaves`."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         yield jax.tree_util.keystr(path, simple=True, separator="/"), leaf
 

@@ -18,12 +18,11 @@ from blur.core.rule import Genome, UpdateRule
 from blur.support.errors import short
 
 UNROLL_UP_TO = 8
-"""Up to so many steps over one context are compiled one after the other, without a loop: stacks of attention layers are
-so small that their gradients take half the time."""
+"""In-context rules with at most this many steps compile without a loop, which halves the time of their gradients."""
 
 Observe = Callable[[PyTree], Any]
 
-SAVED_NAME = "kept"
+SAVED_NAME = "saved"
 """Values of this `jax.ad_checkpoint.checkpoint_name` are stored where a rematerialised step is not computed again."""
 
 SEGMENTS_ABOVE = 100
@@ -67,7 +66,6 @@ def unroll(
       >>> print(seen)
       [1 2]
     """
-
     stream, length = _stream(support, steps)
 
     def body(carry: PyTree, piece: Any) -> tuple[PyTree, Any]:
@@ -80,8 +78,8 @@ def unroll(
     scan = functools.partial(jax.lax.scan, unroll=written_out)
     if not remat:
         return scan(body, state, stream, length=length)
-    kept = jax.checkpoint_policies.save_only_these_names(SAVED_NAME)
-    step = jax.checkpoint(body, prevent_cse=False, policy=kept)
+    policy = jax.checkpoint_policies.save_only_these_names(SAVED_NAME)
+    step = jax.checkpoint(body, prevent_cse=False, policy=policy)
     return (scan if length <= SEGMENTS_ABOVE else _scan_in_segments)(step, state, stream, length)
 
 
@@ -99,7 +97,7 @@ def check_steps(steps: Any) -> None:
 
 
 def _stream(support: Batch | Stream, steps: int | None) -> tuple[Any, int]:
-    """What a scan over inner steps runs through (nothing for a fixed batch), and how long that is."""
+    """The array that the scan runs over (None for a fixed batch), and the number of steps."""
     if isinstance(support, Stream):
         if steps is not None:
             raise ValueError(f"steps is {steps}, but a stream has {len(support.indices)} batches; expected steps=None")

@@ -18,7 +18,12 @@ Loss = Callable[[Float[Array, "batch outputs"], Float[Array, "batch outputs"], F
 
 def weighted_mean(values: Float[Array, "batch"], weight: Float[Array, "batch"]) -> Float[Array, ""]:
     """Σ w v / Σ w; 0 where nothing weighs anything."""
-    return jnp.sum(weight * values) / jnp.maximum(jnp.sum(weight), jnp.finfo(weight.dtype).tiny)
+    return jnp.sum(weight * values) / at_least_tiny(jnp.sum(weight))
+
+
+def at_least_tiny(total: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """max(total, the smallest normal number of its dtype): a divisor that 0 does not turn into NaN."""
+    return jnp.maximum(total, jnp.finfo(total.dtype).tiny)
 
 
 def cross_entropy(
@@ -100,6 +105,6 @@ LOSSES: dict[str, Loss] = {
 """What a meta-training run can minimise, by name; asked for `accuracy` it minimises the share of errors."""
 
 FOR_CLASSES = frozenset({"cross_entropy", "l2_class_weighted", "accuracy"})
-"""Those that take the targets' signs as classes, and mean nothing in regression."""
+"""Losses for classification alone: they read the targets' signs as classes."""
 
 NOT_DIFFERENTIABLE = frozenset({"accuracy"})

@@ -81,7 +81,7 @@ class Phase(abc.ABC):
         """The state after this phase, in an inner step. `genome` is this phase's own."""
 
     def read(self, genome: Genome, state: State, batch: Batch) -> State:
-        """The same when predicting: the batch has no targets. By default, `apply`."""
+        """The state after this phase in a prediction, where the batch has no targets; by default `apply`."""
         return self.apply(genome, state, batch)
 
 
@@ -107,7 +107,7 @@ class Phases(Phase):
         return min((phase.max_steps for _, phase in self.named if phase.max_steps is not None), default=None)
 
     def genome_symbols(self) -> dict[str, str]:
-        """Those of all phases, below the phases' names."""
+        """The phases' symbols; a path starts with the phase's name."""
         return {
             f"{name}/{leaf}": symbol for name, phase in self.named for leaf, symbol in phase.genome_symbols().items()
         }
@@ -322,11 +322,11 @@ class Every(Phase):
         return self.phases.max_steps
 
     def genome_symbols(self) -> dict[str, str]:
-        """Those of the phases."""
+        """Symbols of the inner phases' genome leaves, by path."""
         return self.phases.genome_symbols()
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
-        """That of the phases, by name."""
+        """The inner phases' genomes, by phase name."""
         return self.phases.init_genome(key)
 
     def init_state(self, genome: Genome, state: State, key: Key[Array, ""], spec: Spec | Batch) -> State:

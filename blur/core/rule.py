@@ -92,7 +92,7 @@ class UpdateRule(abc.ABC):
 
     @property
     def in_context(self) -> bool:
-        """Whether it learns from one context, all of whose examples it reads in every inner step."""
+        """Whether every inner step reads one and the same context."""
         return False
 
     @property
@@ -101,7 +101,7 @@ class UpdateRule(abc.ABC):
         return ()
 
     def genome_symbols(self) -> dict[str, str]:
-        """What equations call the genome's leaves, by path (`hebbian/pre`), where they have a symbol: for pictures."""
+        """The equations' symbols of genome leaves, by path (`hebbian/pre`); pictures show them."""
         return {}
 
     @abc.abstractmethod

@@ -37,7 +37,7 @@ class State:
         raise AttributeError(f"a state is immutable; use state.replace({name}=…)")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """How copies and pickles are made, as nothing can be assigned to a state."""
+        """Rebuilds a state from its fields when it is copied or unpickled."""
         return _from_fields, (self._fields,)
 
     def __contains__(self, name: str) -> bool:
@@ -58,12 +58,12 @@ class State:
         return State(**{name: self._fields[name] for name in names})
 
     def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], tuple[str, ...]]:
-        """The fields in alphabetical order."""
+        """The field values with their keys in alphabetical order, and their names."""
         names = tuple(sorted(self._fields))
         return [(jax.tree_util.GetAttrKey(name), self._fields[name]) for name in names], names
 
     def tree_flatten(self) -> tuple[list[Any], tuple[str, ...]]:
-        """The same without the keys."""
+        """The field values in alphabetical order, and their names."""
         names = tuple(sorted(self._fields))
         return [self._fields[name] for name in names], names
 

@@ -1,4 +1,4 @@
-"""Data sets that were fetched once, kept as one compressed array file each in the cache folder."""
+"""Caches every fetched data set as one compressed array file in the cache folder."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def cache_folder() -> Path:
 
 
 def cached_file(name: str) -> Path:
-    """Where the data set of this name is kept."""
+    """The path of the cached file of this data set."""
     return cache_folder() / "datasets" / f"{quote(name, safe='')}.npz"
 
 
 def read_cached(name: str) -> Dataset | None:
-    """The data set as it was kept; None if it is not there.
+    """The cached data set; None if the cache lacks it.
 
     Raises:
       ValueError: the file is damaged, or does not hold what its name says.
@@ -44,14 +44,14 @@ def read_cached(name: str) -> Dataset | None:
         return None
     arrays = read_arrays(path)
     if arrays.keys() != {*_ARRAYS, "classes"}:
-        raise ValueError(f"{path} is not a data set that was kept here; delete it")
+        raise ValueError(f"{path} is not a cached data set; delete it")
     dataset = Dataset(name=name, classes=tuple(arrays.pop("classes").tolist()), **arrays)
     check_published(dataset)
     return dataset
 
 
 def write_cached(dataset: Dataset) -> None:
-    """Keeps a data set for the next time."""
+    """Writes a data set into the cache."""
     file = io.BytesIO()
     arrays = {field: getattr(dataset, field) for field in _ARRAYS}
     np.savez_compressed(file, classes=np.array(dataset.classes), **arrays)

@@ -24,7 +24,7 @@ def read_examples(path: Path) -> tuple[NDArray, NDArray | None]:
 
 
 def read_labelled_examples(path: Path) -> tuple[NDArray, NDArray]:
-    """The same where labels are needed."""
+    """Inputs and labels; raises ValueError if the file has no labels."""
     inputs, labels = read_examples(path)
     if labels is None:
         raise ValueError(f"{path} has no labels, expected an array called {' or '.join(TARGET_NAMES)}")

@@ -40,7 +40,7 @@ def measure(values: np.ndarray, axis: int | None = 0) -> Standardisation:
 
 
 def divisor(mean: ArrayLike, std: ArrayLike) -> np.ndarray:
-    """What to divide by to standardise: `std`, but 1 where values are constant, so that they become 0.
+    """The divisor of a standardisation: `std`, or 1 where values are constant, so that they become 0.
 
     Rounding alone gives a constant a deviation of the order of its own precision; so std ≤ ε |mean|, with float32's ε,
     counts as constant.

@@ -78,7 +78,7 @@ def _check_obtainable(builder: Any, name: str, raw: Path | None) -> None:
     place = raw if raw is not None else f"a folder {builder.name}/ of a data folder (--data-dir)"
     put = f"put the files {', '.join(missing)} in {place}, or " if builder.name in RAW_SETS else ""
     raise FileNotFoundError(
-        f"data set {name!r} is neither kept in {cached_file(name)} nor prepared, and cannot be "
+        f"data set {name!r} is neither cached in {cached_file(name)} nor prepared, and cannot be "
         f"downloaded ({reason}); {put}pass a data folder (--data-dir) where tensorflow-datasets has prepared it with "
         f"`tfds build {name} --file_format=array_record`"
     )

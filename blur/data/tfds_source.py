@@ -2,7 +2,7 @@
 
 The first of these that has the set wins: the array file in the cache folder; a set prepared by tensorflow-datasets
 (in the array_record format) in the data folder or in its own default folder; raw files as published, in a subfolder of
-the data folder named after the set; a download. Whatever is read is kept as one array file.
+the data folder named after the set; a download. Every set that is read is cached as one array file.
 """
 
 from __future__ import annotations

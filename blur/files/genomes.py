@@ -16,7 +16,7 @@ from jaxtyping import PyTree
 
 from blur import __version__
 from blur.core.episode import batch_spec, make_batch
-from blur.core.genome import flatten_tensors
+from blur.core.genome import flatten_tensors, genome_shapes
 from blur.core.rule import Genome, UpdateRule
 from blur.files.config import Known, from_config, to_config
 from blur.files.tensors import GenomeFileError, read_tensor_file, restore_tensors, write_tensor_file
@@ -102,12 +102,11 @@ def save_genome(path: str | Path, rule: UpdateRule, genome: Genome, *, known: Kn
       >>> blur.load_genome(path).rule == rule
       True
     """
-    if Path(path).suffix != SUFFIX:
-        raise ValueError(f"{path} has the suffix {Path(path).suffix!r}, a genome file is called *{SUFFIX}")
+    check_suffix(path, "genome")
     card = {"licence": DEFAULT_LICENCE, "versions": library_versions(), **card}
     if problem := _card_problem(card):
         raise TypeError(problem)
-    restore_tensors(genome_spec(rule), flatten_tensors({"genome": genome}), "the genome")
+    restore_tensors({"genome": genome_shapes(rule)}, flatten_tensors({"genome": genome}), "the genome")
     header = {**card, "rule": rule_config(rule, known)}
     return write_tensor_file(path, "genome", header, {"genome": genome})
 
@@ -189,9 +188,10 @@ def find_genome(path_or_name: str | Path) -> Path:
     raise FileNotFoundError(f"{path} is neither a file nor a genome of the package; those are {list_genomes()}")
 
 
-def genome_spec(rule: UpdateRule) -> PyTree:
-    """Shapes and dtypes of a rule's genome, under the key `"genome"`; nothing is computed."""
-    return {"genome": jax.eval_shape(rule.init_genome, jax.random.key(0))}
+def check_suffix(path: str | Path, kind: str) -> None:
+    """Raises ValueError unless the name of a file of this kind ends with `SUFFIX`."""
+    if Path(path).suffix != SUFFIX:
+        raise ValueError(f"{path} has the suffix {Path(path).suffix!r}, a {kind} file is called *{SUFFIX}")
 
 
 def rule_config(rule: UpdateRule, known: Known | None = None) -> dict[str, Any]:
@@ -231,7 +231,7 @@ def parameter_count(genome: Genome) -> int:
 
 def _checked_spec(rule: UpdateRule, source: str | Path) -> PyTree:
     try:
-        return genome_spec(rule)
+        return {"genome": genome_shapes(rule)}
     except Exception as error:  # a rule rebuilt from hostile values
         raise GenomeFileError(f"{source}: the rule makes no genome: {one_line(error)}") from error
 

@@ -16,23 +16,25 @@ from jaxtyping import Array, Float, Key
 from blur.core.episode import Episode, Split, episode_spec
 from blur.core.inner_loop import train_on
 from blur.core.rule import Genome, UpdateRule
+from blur.support.renamed import renamed_arguments
 from blur.tasks.task import Task
 
 KEY = jax.random.key(0)
 """The key of initial states. Learners in context have no random start."""
 
 AT_ONCE = 20_000
-"""The number of tasks that are computed together."""
+"""The number of tasks that are in memory at a time."""
 
 
-@functools.partial(jax.jit, static_argnames=("count", "context", "layers", "split"))
+@renamed_arguments(layers="steps")
+@functools.partial(jax.jit, static_argnames=("count", "context", "steps", "split"))
 def draw_tasks(
-    task: Task, key: Key[Array, ""], count: int, *, context: int, layers: int, split: Split = "test"
+    task: Task, key: Key[Array, ""], count: int, *, context: int, steps: int, split: Split = "test"
 ) -> Episode:
-    """Draws `count` episodes of `context` pairs and `layers` inner steps, stacked along a leading axis."""
+    """Draws `count` episodes of `context` pairs and `steps` inner steps, stacked along a leading axis."""
 
     def draw(key: Key[Array, ""]) -> Episode:
-        return task.sample(key, steps=layers, batch_size=context, split=split)
+        return task.sample(key, steps=steps, batch_size=context, split=split)
 
     return jax.vmap(draw)(jax.random.split(key, count))
 
@@ -80,6 +82,7 @@ Learners = Mapping[str, tuple[UpdateRule, Genome]]
 """Rules with their genomes, by name."""
 
 
+@renamed_arguments(layers="steps")
 def losses_of(
     learners: Learners,
     task: Task,
@@ -87,14 +90,14 @@ def losses_of(
     count: int,
     *,
     context: int,
-    layers: int,
+    steps: int,
     split: Split = "test",
 ) -> dict[str, Float[np.ndarray, "tasks"]]:
     """The losses of all learners on the same `count` tasks. At most `AT_ONCE` tasks are in memory at a time."""
     losses: dict[str, list[np.ndarray]] = {name: [] for name in learners}
     for index, start in enumerate(range(0, count, AT_ONCE)):
         size = min(AT_ONCE, count - start)
-        tasks = draw_tasks(task, jax.random.fold_in(key, index), size, context=context, layers=layers, split=split)
+        tasks = draw_tasks(task, jax.random.fold_in(key, index), size, context=context, steps=steps, split=split)
         for name, (rule, genome) in learners.items():
             losses[name].append(np.asarray(half_squared_errors(predictions(rule, genome, tasks), tasks)))
     return {name: np.concatenate(parts) for name, parts in losses.items()}

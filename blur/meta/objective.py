@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from typing import Literal, NamedTuple
 
 import jax
@@ -17,6 +16,7 @@ from blur.core.rule import Genome, Storage
 from blur.meta.population import over_members
 from blur.meta.setting import Setting
 from blur.parallel.devices import gather, local_slice
+from blur.support.errors import check_choice, check_sizes
 from blur.support.mapping import Mapping, mapped
 
 NanPolicy = Literal["penalise", "skip", "raise"]
@@ -52,12 +52,9 @@ class Objective:
     storage: Storage = "auto"
 
     def __post_init__(self) -> None:
-        if self.fitness is not None and self.fitness not in LOSSES:
-            close = difflib.get_close_matches(self.fitness, LOSSES, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise ValueError(f"unknown fitness {self.fitness!r}; {hint}expected one of {', '.join(LOSSES)}")
-        if self.episodes < 1:
-            raise ValueError(f"episodes is {self.episodes}; expected at least 1")
+        if self.fitness is not None:
+            check_choice("fitness", self.fitness, LOSSES)
+        check_sizes(episodes=self.episodes)
 
     def loss(self, setting: Setting) -> Loss:
         """The loss that a setting is scored with.

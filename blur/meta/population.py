@@ -1,4 +1,4 @@
-"""How the members of a population are mapped: in the form and the number at a time that their rule asks for."""
+"""Maps a function over a population, as many members at a time as the rule asks for."""
 
 from __future__ import annotations
 

@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import PyTree
 
 from blur.core.episode import Spec, make_spec
+from blur.core.genome import genome_shapes
 from blur.core.rule import UpdateRule
 from blur.data.standardise import Standardisation
 from blur.files.config import Known
-from blur.files.genomes import SUFFIX, genome_spec, library_versions, restore_rule, rule_config
+from blur.files.genomes import check_suffix, library_versions, restore_rule, rule_config
 from blur.files.tensors import MAX_FILE_BYTES, GenomeFileError, read_tensor_file, restore_tensors, write_tensor_file
 from blur.models.fit import Model
 from blur.support.errors import one_line, short
@@ -35,8 +36,7 @@ def save_model(path: str | Path, model: Model, *, known: Known | None = None) ->
       >>> path.name
       'model.safetensors'
     """
-    if Path(path).suffix != SUFFIX:
-        raise ValueError(f"{path} has the suffix {Path(path).suffix!r}, a model file is called *{SUFFIX}")
+    check_suffix(path, "model")
     header = {
         "rule": rule_config(model.rule, known),
         "shape": list(model.shape),
@@ -112,7 +112,7 @@ def _checked_labels(labels: Any, outputs: int, path: str | Path) -> tuple[Any, .
 def _model_spec(rule: UpdateRule, batch: Spec, regression: bool, path: str | Path) -> PyTree:
     """Shapes and dtypes of everything in the file; nothing is computed."""
     try:
-        genome = genome_spec(rule)["genome"]
+        genome = genome_shapes(rule)
         state = jax.eval_shape(lambda genome, key: rule.init_state(genome, key, batch), genome, jax.random.key(0))
     except Exception as error:  # a rule rebuilt from hostile values
         raise GenomeFileError(f"{path}: the rule makes no state: {one_line(error)}") from error

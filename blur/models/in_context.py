@@ -29,8 +29,7 @@ def predict_in_context(
     """What a rule that learns in context predicts for queries, after `steps` looks at one context of pairs.
 
     All numbers are used as they are, in the genome's floating-point type: they should be on the scale that the genome
-    was meta-trained on, which its card tells. A transformer of many features is as good on pairs of another scale as it
-    happens to be.
+    was meta-trained on, which its card tells. A transformer may fail on pairs of another scale.
 
     Args:
       rule: `LinearAttention`, `Transformer`, or any rule whose examples make one batch.
@@ -40,8 +39,8 @@ def predict_in_context(
       queries: `[queries, features]`.
       steps: inner steps; of `LinearAttention` its layers, `load_genome(…).steps` as in meta-training; of
         `Transformer` 1.
-      weight: of the pairs, `[pairs]`, not negative; 1 by default. A pair of weight 0 is as good as not there, whatever
-        it holds.
+      weight: of the pairs, `[pairs]`, not negative; 1 by default. Pairs of weight 0 are ignored; their values may be
+        NaN.
 
     Returns:
       `[queries]` or `[queries, outputs]`, as the targets; of the genome's type.

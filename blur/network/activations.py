@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from blur.support.errors import check_choice
+
 Activation = Callable[[Float[Array, "states batch neurons"]], Float[Array, "states batch neurons"]]
 
 
@@ -55,6 +57,5 @@ def find_activation(activation: str | Activation) -> Activation:
     """The activation of that name in `ACTIVATIONS`; a function is returned as it is."""
     if not isinstance(activation, str):
         return activation
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"no activation is called {activation!r}; choose one of {', '.join(ACTIVATIONS)}")
+    check_choice("activation", activation, ACTIVATIONS)
     return ACTIVATIONS[activation]

@@ -23,8 +23,8 @@ def amend(state: State, *synapses: Synapse) -> State:
 
 
 def tie_directions(synapse: Synapse) -> Synapse:
-    """Backward synapses become the transpose of the forward ones: v_ji^c = w_ij^c."""
-    return synapse if synapse.backward is None else synapse._replace(backward=synapse.weights.dense().swapaxes(1, 2))
+    """Backward synapses become the transpose of the forward array: v_ji^c = w_ij^c. For synapses and for changes."""
+    return synapse if synapse.backward is None else synapse._replace(backward=jnp.swapaxes(synapse.forward, 1, 2))
 
 
 def tie_states(synapse: Synapse) -> Synapse:
@@ -39,6 +39,7 @@ class TieDirections(Phase):
 
     def apply(self, genome: Genome, state: State, batch: Batch) -> State:
         """Amends `change`."""
+        need((synapse for synapse in state.synapses if synapse.backward is not None), "arrays", "tying directions")
         return amend(state, *map(tie_directions, state.change.synapses))
 
 
@@ -113,7 +114,7 @@ class Oja(Phase):
 
 @dataclasses.dataclass(frozen=True)
 class Decay(Phase):
-    """Δ ← Δ (1 + |r| t)^(−|p|) in inner step t = 0, 1, …: step sizes that decay as a power of time, at any horizon.
+    """Δ ← Δ (1 + |r| t)^(−|p|) in inner step t = 0, 1, …: step sizes decay as a power of time.
 
     Genome: `rate` r, `power` p.
     """

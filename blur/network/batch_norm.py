@@ -10,6 +10,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from blur.core.inner_loop import SAVED_NAME
+from blur.core.losses import at_least_tiny
 
 EPSILON = 1e-5
 """Added to the variance of a batch."""
@@ -34,7 +35,7 @@ def batch_statistics(z: Float[Array, "*states batch neurons"], weight: Float[Arr
 
 
 def _share(weight: Float[Array, "batch"]) -> Float[Array, "batch"]:
-    return weight / jnp.maximum(jnp.sum(weight), jnp.finfo(weight.dtype).tiny)
+    return weight / at_least_tiny(jnp.sum(weight))
 
 
 def normalise(

@@ -62,7 +62,7 @@ class Forward(Sweep):
         return self._sweep(genome, state, batch, stored=None)
 
     def read(self, genome: Genome, state: State, batch: Batch) -> State:
-        """Sets `neurons`, normalised with the kept statistics."""
+        """Sets `neurons`, normalised with the stored statistics."""
         return self._sweep(genome, state, batch, stored=state.statistics if self._keeps_statistics else None)
 
     def _sweep(self, genome: Genome, state: State, batch: Batch, stored: tuple[Statistics, ...] | None) -> State:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from blur.core.episode import Batch
+from blur.core.losses import at_least_tiny
 from blur.core.rule import Genome
 from blur.core.state import State
 from blur.network.activations import find_activation
@@ -95,7 +96,7 @@ class Hebbian(LayerwisePhase):
         """Makes the field `change`."""
         weight = batch.weight
         if self.reference_batch is not None:
-            weight = weight * self.reference_batch / jnp.maximum(jnp.sum(weight), jnp.finfo(weight.dtype).tiny)
+            weight = weight * self.reference_batch / at_least_tiny(jnp.sum(weight))
         genomes = self.layer_genomes(genome, state)
         pairs = [Pair(*both, weight) for both in zip(getattr(state, self.lower)[:-1], state.neurons[1:], strict=True)]
         bias_scales = (max(1.0, self._scale(state.synapses[0].weights)), *[1.0] * (len(genomes) - 1))

@@ -54,7 +54,7 @@ def need(synapses: Iterable[Synapse], capability: Capability, purpose: str) -> N
 
 
 MOST_NEURONS = 1_000_000
-"""In one layer; a file may ask for any number."""
+"""The most neurons of a layer; a file that asks for more is refused."""
 
 
 def check_widths(hidden: tuple[int, ...]) -> None:

@@ -14,10 +14,10 @@ from blur.reports.html import Markup, element, scrolling_table
 from blur.reports.shading import DIVERGING, shade
 
 LARGEST_SIDE = 12
-"""Of a matrix that is shown with its numbers."""
+"""The longest side of a matrix that is shown number by number."""
 
 MOST_MATRICES = 16
-"""Of one array with more than two axes."""
+"""The most matrices of one array that are shown."""
 
 
 def genome_pictures(genome: Genome, symbols: Mapping[str, str]) -> Markup:

@@ -19,7 +19,7 @@ from blur.core.rule import Genome, StatisticsRule, UpdateRule
 from blur.core.state import State
 from blur.network.activations import ACTIVATIONS
 from blur.network.batch_norm import Statistics, batch_statistics, normalise
-from blur.support.errors import check_width
+from blur.support.errors import check_choice, check_width
 
 OPTIMIZERS = (
     *("sgd", "momentum", "adam", "adamw", "nadam", "nadamw", "amsgrad", "adabelief", "adamax", "adamaxw"),
@@ -79,10 +79,10 @@ class OptaxMLP(UpdateRule):
     loss: str = "cross_entropy"
 
     def __post_init__(self) -> None:
-        _check_name("optimizer", self.optimizer, OPTIMIZERS)
-        _check_name("activation", self.activation, tuple(ACTIVATIONS))
-        _check_name("statistics", self.statistics, ("support", "query"))
-        _check_name("loss", self.loss, tuple(name for name in LOSSES if name not in NOT_DIFFERENTIABLE))
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("activation", self.activation, ACTIVATIONS)
+        check_choice("statistics", self.statistics, ("support", "query"))
+        check_choice("loss", self.loss, tuple(name for name in LOSSES if name not in NOT_DIFFERENTIABLE))
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden is {self.hidden}; expected widths of at least 1")
         if isinstance(self.decay_steps, int) and self.decay_steps < 1:
@@ -227,8 +227,3 @@ def _length(spec: Spec | Batch) -> Int[Array, ""]:
             "episode_spec makes it"
         )
     return jnp.asarray(spec.steps, jnp.int32)
-
-
-def _check_name(field: str, name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise ValueError(f"unknown {field} {name!r}; expected one of {', '.join(known)}")

@@ -14,9 +14,10 @@ from typing import Any, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Key
+from jaxtyping import Array, ArrayLike, Key
 
 from blur.core.episode import Batch, Spec
+from blur.core.genome import genome_shapes
 from blur.core.phases import Chain, ChainRule, Phase, chain, every
 from blur.core.rule import Genome, UpdateRule
 from blur.core.state import State
@@ -196,7 +197,7 @@ def from_original(network: OriginalNetwork, arrays: Arrays, species: int = 0) ->
             value = value[..., :k, k:] if phase == "forward" else value[..., k:, :k]
         return _one_species(name, value, leaf, species, layered=network.per_layer is not None)
 
-    return jax.tree_util.tree_map_with_path(fill, jax.eval_shape(network.init_genome, jax.random.key(0)))
+    return jax.tree_util.tree_map_with_path(fill, genome_shapes(network))
 
 
 def to_original(network: UpdateRule, genome: Genome) -> dict[str, np.ndarray]:
@@ -232,13 +233,6 @@ def to_original(network: UpdateRule, genome: Genome) -> dict[str, np.ndarray]:
     arrays = unused | arrays
     copied = {name.replace("synapse/", "forward_synapse/", 1): name for name in arrays if name.startswith("synapse/")}
     return {copy: arrays[name] for copy, name in copied.items()} | arrays
-
-
-def synapse_from_original(square: Float[Any, "all all k"], inputs: int) -> Synapse:
-    """The blocks that neurons read, of a matrix over [inputs, bias, outputs] on both axes."""
-    square = square.transpose(2, 0, 1)
-    forward = square[:, : inputs + 1, inputs + 1 :]
-    return Synapse(forward[:, :inputs], forward[:, inputs], square[:, inputs + 1 :, :inputs])
 
 
 _DEFAULTS = {

@@ -33,7 +33,7 @@ def check_sizes(**sizes: int | None) -> None:
 
 
 def check_width(name: str, given: int, expected: int) -> None:
-    """Raises ValueError, naming both widths, unless inputs or targets are as wide as what the network is for."""
+    """Raises ValueError with both widths unless they are equal."""
     if given != expected:
         raise ValueError(
             f"the {name} have {given} numbers, but the network is for {expected}; expected {name} [batch, {expected}]"

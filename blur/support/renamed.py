@@ -40,7 +40,7 @@ def renamed_arguments(**new_names: str) -> Callable[[F], F]:
 
 
 def renamed_fields(**new_names: str) -> Callable[[C], C]:
-    """The same for the fields of a dataclass: as arguments, as attributes, and in files (see `blur.files.config`)."""
+    """Lets a dataclass take fields under old names: as arguments, as attributes and in files (`blur.files.config`)."""
 
     def decorate(cls: C) -> C:
         cls.__init__ = renamed_arguments(**new_names)(cls.__init__)  # type: ignore[misc]

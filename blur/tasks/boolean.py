@@ -155,7 +155,7 @@ class BooleanTask(SyntheticTask):
     def draw_examples(
         self, law: tuple[Int[Array, ""], Key[Array, ""]], key: Key[Array, ""], count: int
     ) -> tuple[Plane, Labels]:
-        """See the class."""
+        """Points of the plane, and the drawn function's values ±1 there."""
         choice, episode_key = law
         branches = [FUNCTIONS[name][1] for name in self.functions]
         return jax.lax.switch(choice, [lambda e, k, f=f: f(e, k, count) for f in branches], episode_key, key)

@@ -204,7 +204,7 @@ class GaussianRegression(ContextTask):
     def draw_examples(
         self, law: PyTree, key: Key[Array, ""], count: int
     ) -> tuple[Float[Array, "count inputs"], Float[Array, "count 1"]]:
-        """See the class."""
+        """Inputs x, and targets of the drawn law plus noise."""
         input_key, noise_key = jax.random.split(key)
         x = jax.random.normal(input_key, (count, self.inputs)) @ self.covariance_root.T
         y = x @ law if self.hidden is None else (2 / self.hidden) ** 0.5 * jax.nn.relu(x @ law[0]) @ law[1]

@@ -113,7 +113,7 @@ class LinearRegression(SyntheticTask):
     def draw_examples(
         self, law: LinearLaw, key: Key[Array, ""], count: int
     ) -> tuple[Float[Array, "count inputs"], Float[Array, "count outputs"]]:
-        """See the class."""
+        """Inputs x, and targets Wᵀx plus noise."""
         input_key, noise_key = jax.random.split(key)
         x = INPUT_LAWS[self.input_law](input_key, (count, self.inputs)) @ law.mixing.T
         return x, x @ law.weights + self.noise * jax.random.normal(noise_key, (count, self.outputs))
@@ -153,7 +153,7 @@ class Sine(SyntheticTask):
     def draw_examples(
         self, law: tuple[Float[Array, ""], Float[Array, ""]], key: Key[Array, ""], count: int
     ) -> tuple[Float[Array, "count 1"], Float[Array, "count 1"]]:
-        """See the class."""
+        """Inputs √3 u, and targets A sin(r u + φ)."""
         amplitude, phase = law
         u = jax.random.uniform(key, (count, 1), minval=-1.0)
         return math.sqrt(3) * u, amplitude * jnp.sin(self.half_range * u + phase)
@@ -204,6 +204,6 @@ class Polynomial(SyntheticTask):
     def draw_examples(
         self, law: Float[Array, "degrees"], key: Key[Array, ""], count: int
     ) -> tuple[Float[Array, "count 1"], Float[Array, "count 1"]]:
-        """See the class."""
+        """Inputs √3 u, and targets Σ_k c_k P̂_k(u)."""
         u = jax.random.uniform(key, (count, 1), minval=-1.0)
         return math.sqrt(3) * u, legendre(u, self.degree) @ law

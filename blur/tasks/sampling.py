@@ -52,7 +52,7 @@ def draw_disjoint(
 
 
 def _permute(key: Key[Array, ""], pool: int, indices: Int[Array, "count"]) -> Int[Array, "count"]:
-    """Where a pseudo-random permutation of 0 … pool − 1 sends some indices.
+    """Applies a pseudo-random permutation of 0 … pool − 1 to indices.
 
     A Feistel network with random round functions on Z_a × Z_b, a·b ≥ pool, a ≈ b ≈ √pool (Luby & Rackoff, 1988).
     Values outside the pool are sent through again until they fall inside, which keeps it a permutation (cycle walking:

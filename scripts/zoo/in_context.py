@@ -108,7 +108,7 @@ def ship(name: str, folder: Path) -> None:
         train(shipped.rule, shipped.training, task=shipped.task, out=Path(scratch) / "run")
         file = load_genome(Path(scratch) / "run" / "genome.safetensors")
     layers, learners = shipped.training.layers, {"genome": (file.rule, file.genome)}
-    losses = losses_of(learners, shipped.task, TEST_KEY, TEST_TASKS, context=CONTEXT, layers=layers)["genome"]
+    losses = losses_of(learners, shipped.task, TEST_KEY, TEST_TASKS, context=CONTEXT, steps=layers)["genome"]
     card = {
         **file.card,
         "description": shipped.description,

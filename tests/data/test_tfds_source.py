@@ -121,7 +121,7 @@ def test_without_files_and_network_it_says_at_once_what_to_put_where(tmp_path: P
         load_dataset("mnist", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"t10k-images-idx3-ubyte.gz, .* in a folder mnist/ of a data folder"):
         load_dataset("mnist")
-    with pytest.raises(FileNotFoundError, match=r"'cifar10' is neither kept .* `tfds build cifar10 --file_format"):
+    with pytest.raises(FileNotFoundError, match=r"'cifar10' is neither cached .* `tfds build cifar10 --file_format"):
         load_dataset("cifar10", tmp_path)
 
 
@@ -198,7 +198,7 @@ def test_a_damaged_cache_is_named() -> None:
     with pytest.raises(ValueError, match=r"tiny\.npz is not a readable"):
         load_dataset("tiny")
     np.savez(path, x=IMAGES)
-    with pytest.raises(ValueError, match=r"tiny\.npz is not a data set that was kept here; delete it"):
+    with pytest.raises(ValueError, match=r"tiny\.npz is not a cached data set; delete it"):
         load_dataset("tiny")
 
 

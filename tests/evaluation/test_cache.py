@@ -1,4 +1,4 @@
-"""Scores that are kept: an evaluation goes on where it was, and nothing stale is ever used."""
+"""Cached scores: an evaluation goes on where it was, and nothing stale is ever used."""
 
 from __future__ import annotations
 

@@ -20,11 +20,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import blur
+from blur import files
 from blur.cli.main import main
 from blur.core.episode import Batch, Spec
 from blur.core.rule import UpdateRule
-from blur.files import genomes as genome_io
-from blur.files import tensors as tensor_file
 from blur.files.genomes import (
     GenomeFileError,
     find_genome,
@@ -81,7 +80,7 @@ def assert_same(a: Any, b: Any) -> None:
 
 def raw_file(path: Path, header: Any, tensors: dict[str, np.ndarray] | None = None) -> Path:
     """A safetensors file with any header."""
-    tensors = tensor_file.flatten_tensors({"genome": GENOME}) if tensors is None else tensors
+    tensors = files.tensors.flatten_tensors({"genome": GENOME}) if tensors is None else tensors
     text = header if isinstance(header, str) else json.dumps(header)
     path.write_bytes(safetensors.numpy.save(tensors, {"blur": text}))
     return path
@@ -90,7 +89,7 @@ def raw_file(path: Path, header: Any, tensors: dict[str, np.ndarray] | None = No
 def good_header(**changes: Any) -> dict[str, Any]:
     return {
         "format": "genome",
-        "format_version": tensor_file.FORMAT_VERSION,
+        "format_version": files.tensors.FORMAT_VERSION,
         "rule": {"type": "Tiny", "states": 2},
         **changes,
     }
@@ -136,9 +135,9 @@ def test_a_genome_that_cannot_take_a_step_is_not_valid(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("field", "value"), [("activation", "nope"), ("hidden", [10**9]), ("normalise", "backward")])
 def test_a_rule_of_impossible_options_is_refused(tmp_path: Path, field: str, value: Any) -> None:
-    config = {**genome_io.rule_config(Bidirectional()), field: value}
+    config = {**files.genomes.rule_config(Bidirectional()), field: value}
     with pytest.raises(GenomeFileError, match=field):
-        genome_io.restore_rule(config, None, tmp_path)
+        files.genomes.restore_rule(config, None, tmp_path)
 
 
 def test_genome_show_escapes_control_characters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -244,19 +243,19 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "card type": (lambda path: raw_file(path, good_header(metrics="good")), "metrics is a str, expected dict"),
     "no tensors": (lambda path: raw_file(path, good_header(), {}), "lacks the tensor 'genome/forward/nu'"),
     "more tensors": (
-        lambda path: raw_file(path, good_header(), tensor_file.flatten_tensors({"genome": GENOME, "x": np.zeros(2)})),
+        lambda path: raw_file(path, good_header(), files.tensors.flatten_tensors({"genome": GENOME, "x": np.zeros(2)})),
         "unexpected tensor 'x'",
     ),
     "shape": (lambda path: raw_file(path, good_header(rule={"type": "Tiny", "states": 5})), r"has shape \(2, 2\)"),
     "dtype": (
         lambda path: raw_file(
-            path, good_header(), tensor_file.flatten_tensors({"genome": jax.tree.map(jnp.int32, GENOME)})
+            path, good_header(), files.tensors.flatten_tensors({"genome": jax.tree.map(jnp.int32, GENOME)})
         ),
         "'genome/forward/nu' has dtype int32, expected float32",
     ),
     "NaN": (
         lambda path: raw_file(
-            path, good_header(), tensor_file.flatten_tensors({"genome": jax.tree.map(lambda x: x * np.nan, GENOME)})
+            path, good_header(), files.tensors.flatten_tensors({"genome": jax.tree.map(lambda x: x * np.nan, GENOME)})
         ),
         "'genome/forward/nu' has 4 of 4 entries that are not finite",
     ),
@@ -264,7 +263,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda path: raw_file(
             path,
             good_header(),
-            tensor_file.flatten_tensors({"genome": jax.tree.map(lambda x: np.full(x.shape, 1e300), GENOME)}),
+            files.tensors.flatten_tensors({"genome": jax.tree.map(lambda x: np.full(x.shape, 1e300), GENOME)}),
         ),
         "not finite",
     ),
@@ -284,7 +283,7 @@ def test_every_bad_file_gives_one_line(tmp_path: Path, name: str) -> None:
 
 def test_an_oversized_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save_tiny(tmp_path)
-    monkeypatch.setattr(tensor_file, "MAX_FILE_BYTES", 100)
+    monkeypatch.setattr(files.tensors, "MAX_FILE_BYTES", 100)
     with pytest.raises(GenomeFileError, match="more than the limit of 100"):
         load_genome(path, known=KNOWN)
     with pytest.raises(ValueError, match="limits are 100"):
@@ -317,7 +316,7 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
 
 
 def test_names_lead_to_the_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(genome_io, "_zoo", lambda: [tmp_path])
+    monkeypatch.setattr(files.genomes, "_zoo", lambda: [tmp_path])
     path = save_tiny(tmp_path)
     assert list_genomes() == ["tiny"]
     assert find_genome("tiny") == path
@@ -332,12 +331,12 @@ def test_the_zoo_is_found_in_a_checkout_and_in_a_wheel(tmp_path: Path, monkeypat
     package = tmp_path / "blur"
     (tmp_path / "genomes").mkdir()
     package.mkdir()
-    monkeypatch.setattr(genome_io.resources, "files", lambda _: package)
-    assert genome_io._zoo() == []
+    monkeypatch.setattr(files.genomes.resources, "files", lambda _: package)
+    assert files.genomes._zoo() == []
     (tmp_path / "pyproject.toml").touch()
-    assert genome_io._zoo() == [tmp_path / "genomes"]
+    assert files.genomes._zoo() == [tmp_path / "genomes"]
     (package / "genomes").mkdir()
-    assert genome_io._zoo() == [package / "genomes"]
+    assert files.genomes._zoo() == [package / "genomes"]
 
 
 def test_the_wheel_maps_the_zoo_into_the_package() -> None:

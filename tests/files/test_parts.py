@@ -86,7 +86,7 @@ def test_the_chain_of_a_rule_is_saved_too(tmp_path: Path) -> None:
     assert load_genome(save_genome(tmp_path / "g.safetensors", rule, genome)).rule == rule
 
 
-# A module as another helper might write it.
+# A module as a user might write it.
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,12 +22,12 @@ TASK = InContextRegression(4)
 KEY = jax.random.key(0)
 
 
-def tasks(count=50, layers=2, **options):
-    return draw_tasks(TASK, KEY, count, context=6, layers=layers, **options)
+def tasks(count=50, steps=2, **options):
+    return draw_tasks(TASK, KEY, count, context=6, steps=steps, **options)
 
 
 def test_sensitivities_are_the_weights_after_gradient_descent():
-    drawn = tasks(layers=1)
+    drawn = tasks(steps=1)
     x, y = drawn.support.inputs, drawn.support.targets[..., 0]
     expected = 0.7 * jnp.einsum("en,end->ed", y, x) / 6
     measured = sensitivities(RULE, gradient_descent(RULE, 0.7), drawn)
@@ -40,37 +40,37 @@ def test_a_learner_is_like_itself_and_unlike_its_opposite():
     drawn, genome = tasks(), gradient_descent(RULE, 0.7)
     itself = likeness((RULE, genome), (RULE, genome), drawn)
     assert np.allclose(itself, (1, 0, 0), atol=1e-5)
-    opposite = likeness((RULE, gradient_descent(RULE, 0.1)), (RULE, gradient_descent(RULE, -0.1)), tasks(layers=1))
+    opposite = likeness((RULE, gradient_descent(RULE, 0.1)), (RULE, gradient_descent(RULE, -0.1)), tasks(steps=1))
     assert opposite.cosine == pytest.approx(-1, abs=1e-4)
     assert opposite.model_difference > 0
     assert opposite.prediction_difference > 0
 
 
 def test_the_last_layer_s_loss_is_the_loss():
-    drawn, genome = tasks(layers=3), gradient_descent(RULE, 0.7)
+    drawn, genome = tasks(steps=3), gradient_descent(RULE, 0.7)
     curve = losses_by_layer(RULE, genome, drawn)
     assert curve.shape == (50, 3)
     expected = half_squared_errors(predictions(RULE, genome, drawn), drawn)
     assert jnp.allclose(curve[:, -1], expected, atol=1e-6)
-    by_name = losses_of({"gd": (RULE, genome)}, TASK, KEY, 30, context=6, layers=3)
+    by_name = losses_of({"gd": (RULE, genome)}, TASK, KEY, 30, context=6, steps=3)
     assert by_name["gd"].shape == (30,)
 
 
 def test_a_transformer_s_layers_have_losses_of_their_own():
-    drawn, genome = tasks(layers=1), gradient_descent(RULE, 0.7)
+    drawn, genome = tasks(steps=1), gradient_descent(RULE, 0.7)
     curve = losses_by_layer(Transformer(4, 1, (Attend(),) * 3, tied=True), {"0": genome}, drawn)
-    assert jnp.allclose(curve, losses_by_layer(RULE, genome, tasks(layers=3)), atol=1e-6)
+    assert jnp.allclose(curve, losses_by_layer(RULE, genome, tasks(steps=3)), atol=1e-6)
     assert curve[:, 0].mean() > 1.05 * curve[:, 2].mean()
 
 
 def test_tasks_that_do_not_fit_together_are_all_different(monkeypatch):
     monkeypatch.setattr(probes, "AT_ONCE", 10)
-    losses = losses_of({"gd": (RULE, gradient_descent(RULE, 0.7))}, TASK, KEY, 25, context=6, layers=1)["gd"]
+    losses = losses_of({"gd": (RULE, gradient_descent(RULE, 0.7))}, TASK, KEY, 25, context=6, steps=1)["gd"]
     assert len(losses) == len(np.unique(losses)) == 25
 
 
 def test_spectra_follow_the_formula_of_gd_plus_plus():
-    drawn = tasks(layers=2)
+    drawn = tasks(steps=2)
     spectra = spectra_by_layer(RULE, gd_plus_plus(RULE, 0.5, 1.5), drawn)
     assert spectra.shape == (50, 3, 4)
     for layer in range(2):
@@ -122,14 +122,14 @@ def test_products_refuse_several_heads():
 
 def test_the_best_genome_of_one_step_is_the_closed_form():
     rule = GradientDescentAttention(LinearAttention(10))
-    drawn = draw_tasks(InContextRegression(), KEY, 20_000, context=10, layers=1, split="validation")
+    drawn = draw_tasks(InContextRegression(), KEY, 20_000, context=10, steps=1, split="validation")
     measured = best_genome(rule, drawn, {"step_size": np.linspace(1.0, 12.0, 23)})
     assert float(measured["step_size"]) == pytest.approx(6.0606, rel=0.05)
 
 
 @pytest.mark.parametrize("first", [0.0, 30.0])
 def test_a_grid_moves_to_the_best_genome(first):
-    rule, drawn = GradientDescentAttention(LinearAttention(4)), tasks(layers=1)
+    rule, drawn = GradientDescentAttention(LinearAttention(4)), tasks(steps=1)
     around, moved = (best_genome(rule, drawn, {"step_size": start + np.arange(7.0)}, 3) for start in (5.0, first))
     assert 5 < float(around["step_size"]) < 11
     assert float(moved["step_size"]) == pytest.approx(float(around["step_size"]), abs=0.1)
@@ -152,13 +152,13 @@ def test_a_grid_moves_to_the_best_genome(first):
 def test_a_grid_that_cannot_be_searched_is_refused(grid, rounds, message):
     rule = GradientDescentAttention(LinearAttention(4))
     with pytest.raises(ValueError, match=message):
-        best_genome(rule, tasks(layers=1), {name: np.array(axis, float) for name, axis in grid.items()}, rounds)
+        best_genome(rule, tasks(steps=1), {name: np.array(axis, float) for name, axis in grid.items()}, rounds)
 
 
 def test_copy_sensitivities_show_who_reads_whom():
     rule = Transformer(4, 1, (Attend(),), tokens="alternating", positions=2)
     nothing = {name: jnp.zeros((1, 7, 7)) for name in ("projection", "value", "key", "query")}
-    drawn = tasks(count=3, layers=1)
+    drawn = tasks(count=3, steps=1)
     still = copy_sensitivities(rule, {"0": nothing}, drawn)
     assert jnp.allclose(still, jnp.sqrt(7) * jnp.eye(12))
     one, gate = jnp.eye(7)[None], jnp.zeros((1, 7, 7)).at[0, 1, 1].set(1.0)

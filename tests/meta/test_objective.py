@@ -141,7 +141,7 @@ def test_error_rate_has_no_gradient():
 
 
 def test_unknown_fitness_names_the_nearest():
-    with pytest.raises(ValueError, match="unknown fitness 'crossentropy'; did you mean 'cross_entropy'"):
+    with pytest.raises(ValueError, match="fitness is 'crossentropy'; did you mean 'cross_entropy'"):
         Objective("crossentropy")
 
 

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from blur.core.episode import make_batch, make_spec
 from blur.core.inner_loop import unroll
 from blur.files.genomes import load_genome
-from blur.models import fit as model_module
+from blur.models import fit
 from blur.models.fit import predict, predict_outputs, train
 from blur.models.in_context import predict_in_context
 from blur.rules.in_context.constructed import GradientDescentAttention, gradient_descent
@@ -88,7 +88,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, classes = blobs()
     whole = train(ADAM, GENOME, inputs, classes, steps=11, batch_size=32)
     outputs = predict_outputs(whole, inputs)
-    monkeypatch.setattr(model_module, "CHUNK_NUMBERS", 4 * 32 * 2)
+    monkeypatch.setattr(fit, "CHUNK_NUMBERS", 4 * 32 * 2)
     parts = train(ADAM, GENOME, inputs, classes, steps=11, batch_size=32)
     chex.assert_trees_all_close(whole.state.synapses, parts.state.synapses, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(predict_outputs(parts, inputs), outputs, rtol=1e-4, atol=1e-5)
@@ -98,7 +98,7 @@ def test_training_is_the_inner_loop_on_shuffled_epochs() -> None:
     """With batches of a third, three steps see every example once: the state is `unroll`'s on those batches."""
     inputs, classes = blobs(30)
     model = train(ADAM, GENOME, inputs, classes, steps=6, batch_size=10, seed=5)
-    order = model_module._shuffled_epochs(np.random.default_rng(5), 30, 60)
+    order = fit._shuffled_epochs(np.random.default_rng(5), 30, 60)
     assert sorted(order[:30]) == sorted(order[30:]) == list(range(30))
     assert not np.array_equal(order[:30], order[30:])
     standard = (inputs - inputs.mean(0)) / inputs.std(0)

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from original_toys import synapse_from_original
 from square_reference import step
 
 from blur.core.episode import make_batch
 from blur.network import Oja
-from blur.rules.original import OriginalNetwork, from_original, synapse_from_original
+from blur.rules.original import OriginalNetwork, from_original
 
 K, SIZES, BATCH, STEPS = 3, (4, 5, 3, 2), 6, 3
 

@@ -232,10 +232,10 @@ def test_rules_are_hashable_and_compare_by_value():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"optimizer": "chain"}, "unknown optimizer 'chain'; expected one of sgd, momentum, adam"),
-        ({"activation": "step"}, "unknown activation 'step'"),
-        ({"statistics": "batch"}, "unknown statistics 'batch'; expected one of support, query"),
-        ({"loss": "accuracy"}, "unknown loss 'accuracy'; expected one of cross_entropy, l2"),
+        ({"optimizer": "chain"}, "optimizer is 'chain'; expected one of sgd, momentum, adam"),
+        ({"activation": "step"}, "activation is 'step'"),
+        ({"statistics": "batch"}, "statistics is 'batch'; expected one of support, query"),
+        ({"loss": "accuracy"}, "loss is 'accuracy'; expected one of cross_entropy, l2"),
         ({"hidden": (4, 0)}, "hidden is .4, 0.; expected widths of at least 1"),
         ({"decay_steps": 0}, "decay_steps is 0; expected at least 1"),
     ],

@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from original_toys import synapse_from_original
 
 from blur.core.episode import make_batch
 from blur.core.losses import accuracy, class_weighted_squared_error, frequency_weight, squared_error
 from blur.network.activations import WithDerivative
 from blur.network.amendments import Oja
-from blur.rules.original import OriginalNetwork, backprop_network, from_original, synapse_from_original, to_original
+from blur.rules.original import OriginalNetwork, backprop_network, from_original, to_original
 
 CASES = {
     "bp_linear": backprop_network((5,)),

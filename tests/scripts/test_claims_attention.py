@@ -35,7 +35,7 @@ from blur.rules.in_context.inspection import spectra_by_layer
 def test_layers_that_do_not_condition_fail(learner, ok):
     rule, genome = common.attention(2, retrain=False)
     others = {"GD": gradient_descent(rule, 5.9), "random": rule.init_genome(jax.random.key(0))}
-    tasks = draw_tasks(common.TASK, common.TEST_KEY, 500, context=common.CONTEXT, layers=2)
+    tasks = draw_tasks(common.TASK, common.TEST_KEY, 500, context=common.CONTEXT, steps=2)
     checks = a05_conditioning.conditioning(2, np.asarray(spectra_by_layer(rule, others.get(learner, genome), tasks)))
     assert [check.ok for check in checks if check.ok is not None] == [ok, ok]
 

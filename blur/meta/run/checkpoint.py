@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +15,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
+from blur.core.genome import is_key
+
 MAX_CHECKPOINTS = 2
-"""The last checkpoints that stay in the folder."""
+"""The number of checkpoints that stay in the folder."""
 
 
 class Checkpoints:
@@ -66,13 +67,9 @@ class Checkpoints:
         self._manager.close()
 
 
-def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def _to_numbers(tree: PyTree) -> dict[str, np.ndarray | jax.Array]:
     """Leaves by number; those that are divided over devices stay divided."""
-    leaves = [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in jax.tree.leaves(tree)]
+    leaves = [jax.random.key_data(leaf) if is_key(leaf) else leaf for leaf in jax.tree.leaves(tree)]
     return {f"leaf_{i:04d}": np.asarray(leaf) if leaf.is_fully_replicated else leaf for i, leaf in enumerate(leaves)}
 
 
@@ -80,7 +77,7 @@ def _from_numbers(numbers: dict[str, np.ndarray | jax.Array], template: PyTree) 
     leaves, structure = jax.tree.flatten(template)
     values = [jnp.asarray(numbers[name]) for name in sorted(numbers)]
     restored = [
-        jax.random.wrap_key_data(value, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else value
+        jax.random.wrap_key_data(value, impl=jax.random.key_impl(leaf)) if is_key(leaf) else value
         for leaf, value in zip(leaves, values, strict=True)
     ]
     return jax.tree.unflatten(structure, restored)

@@ -51,6 +51,8 @@ def plot_learning_curve(path: Path, arrays: dict[str, np.ndarray], fitness_name:
     """Draws the fitness of every candidate over meta-steps (running mean of 2 %), with validations as dots."""
     from matplotlib.figure import Figure
 
+    from blur.support.figures import save_png
+
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     window = max(1, len(arrays["meta_step"]) // 50)
@@ -60,9 +62,7 @@ def plot_learning_curve(path: Path, arrays: dict[str, np.ndarray], fitness_name:
         axes.plot(arrays["validation_step"], arrays["validation_fitness"][:, candidate], "o-", color=line.get_color())
     axes.set(xlabel="meta-step", ylabel=fitness_name, title="meta-training (dots: validation episodes)")
     axes.legend()
-    temporary = path.with_name(f".{path.name}.tmp.png")
-    figure.savefig(temporary, dpi=120)
-    temporary.replace(path)
+    save_png(figure, path)
 
 
 def to_text(lines: list[MetricsLine]) -> str:

@@ -35,8 +35,8 @@ class Pace:
     def checkpoint_due(self) -> bool:
         """Whether it is time for a checkpoint. Every process has to call this after a chunk."""
         due = time.monotonic() - self._saved > CHECKPOINT_SECONDS
-        self.length, agreed = from_first_process((self.length, due))
-        return bool(agreed)
+        self.length, due_there = from_first_process((self.length, due))
+        return bool(due_there)
 
     def saved(self) -> None:
         """Counts the time to the next checkpoint from now."""

@@ -34,7 +34,7 @@ class Connection(abc.ABC):
     @property
     @abc.abstractmethod
     def weights_shape(self) -> tuple[int, ...]:
-        """Of the array of weights; its last axis are the weights that arrive at different targets."""
+        """The shape of one state's weights; the product of all axes but the last is `fan_in`."""
 
     @property
     def fan_in(self) -> int:

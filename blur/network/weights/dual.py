@@ -61,7 +61,7 @@ class DualWeights(Weights):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """That of the synapses it stands for, `(c, I, O)`."""
+        """(c, I, O): the shape of the dense array."""
         return self.start.shape
 
     def connect(self, mixed: Float[Array, "states batch inputs"]) -> Float[Array, "states batch outputs"]:
@@ -163,7 +163,7 @@ def count_operations(*, inputs: int, outputs: int, states: int, batch: int, step
 
 
 DUAL_COST = 2.4
-"""How much longer an operation of the dual form takes, as its products are smaller (`blur benchmark --dual`)."""
+"""Time of one operation in dual form, relative to the dense form (`blur benchmark --dual`)."""
 
 DUAL_AT_ONCE = 4
 """Members of a population that a loop on a CPU plays together in dual form: they share products with the inputs."""

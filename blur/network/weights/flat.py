@@ -36,7 +36,7 @@ class FlatWeights(Weights):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """That of the synapses it stands for, `(c, I, O)`."""
+        """(c, I, O): the shape of the dense array."""
         inputs, columns = self.matrix.shape
         return self.states, inputs, columns // self.states
 

@@ -146,7 +146,7 @@ class GradientDescentAttention(UpdateRule):
 
     @property
     def in_context(self) -> bool:
-        """Yes."""
+        """True: every inner step reads the whole context."""
         return True
 
     def weights(self, genome: Genome) -> Genome:

@@ -103,7 +103,7 @@ def interpolate(rule: LinearAttention, trained: Genome, constructed: Genome) -> 
       ValueError: a genome has several heads or layers, or the rule has keys of another size than tokens.
     """
     if rule.key_size not in (None, rule.width):
-        raise ValueError(f"key_size is {rule.key_size}; expected that of tokens, {rule.width}")
+        raise ValueError(f"key_size is {rule.key_size}; expected the width of tokens, {rule.width}")
     for genome in (trained, constructed):
         check_same_genome(genome_shapes(rule), genome, names=("the rule's", "the one given"))
     first, second = products(trained), products(constructed)

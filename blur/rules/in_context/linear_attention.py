@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from blur.core.episode import Batch, Spec
 from blur.core.genome import check_same_genome, genome_shapes
+from blur.core.losses import at_least_tiny
 from blur.core.rule import Genome, UpdateRule
 from blur.rules.in_context.tokens import (
     Tokens,
@@ -118,7 +119,7 @@ class LinearAttention(UpdateRule):
 
     @property
     def in_context(self) -> bool:
-        """Yes."""
+        """True: every inner step reads the whole context."""
         return True
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
@@ -159,7 +160,7 @@ class LinearAttention(UpdateRule):
             return transform, tokens @ transform
 
         transform, context = jax.lax.cond(state.step > 0, deeper, lambda: (state.transform, tokens))
-        total = jnp.maximum(jnp.sum(batch.weight), jnp.finfo(batch.weight.dtype).tiny)
+        total = at_least_tiny(jnp.sum(batch.weight))
         return AttentionState(transform, context, batch.weight / total, state.step + 1)
 
     def predict(

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Int, Key
 from blur.core.episode import Batch, Spec, Stream
 from blur.core.genome import check_same_genome, genome_shapes
 from blur.core.inner_loop import unroll
+from blur.core.losses import at_least_tiny
 from blur.core.rule import Genome, UpdateRule
 from blur.rules.in_context.tokens import (
     attend,
@@ -88,7 +89,7 @@ class Attend(Layer):
         return random_heads(key, self.heads, self.key_size, width, self.initial_scale)
 
     def apply(self, genome: Genome, tokens: Tokens, view: View) -> Tokens:
-        """See the class; without a context nothing changes."""
+        """Tokens plus `damping` times what they read from the context; an empty context leaves them as they are."""
         update = self.damping * self._read(genome, tokens, view)
         if self.targets_only is not None:
             update = update.at[:, : -self.targets_only].set(0)
@@ -98,7 +99,7 @@ class Attend(Layer):
         """Σ_h P_h V_h E a_h(e) for every token e."""
         context, weight = view
         if self.kind == "linear":
-            return attend(genome, context, weight / _at_least_tiny(jnp.sum(weight)), tokens)
+            return attend(genome, context, weight / at_least_tiny(jnp.sum(weight)), tokens)
         keys = jnp.einsum("cd,hkd->hck", context, genome["key"]) / jnp.sqrt(genome["key"].shape[1])
         scores = jnp.einsum("td,hkd,hck->htc", tokens, genome["query"], keys, optimize="optimal")
         values = jnp.einsum("cd,hkd,hek->hce", context, genome["value"], genome["projection"], optimize="optimal")
@@ -126,7 +127,7 @@ class Descend(Layer):
         """y_j ← y_j − η Σ_i w_i y_i (x_i·x_j) / Σw."""
         context, weight = view
         x, y = context[:, : -self.outputs], context[:, -self.outputs :]
-        scores = tokens[:, : -self.outputs] @ x.T * (weight / _at_least_tiny(jnp.sum(weight)))
+        scores = tokens[:, : -self.outputs] @ x.T * (weight / at_least_tiny(jnp.sum(weight)))
         return tokens.at[:, -self.outputs :].add(-genome["step_size"] * scores @ y)
 
 
@@ -150,7 +151,7 @@ class Perceptron(Layer):
         }
 
     def apply(self, genome: Genome, tokens: Tokens, view: View) -> Tokens:
-        """See the class."""
+        """Tokens plus the perceptron's output."""
         hidden = jax.nn.gelu(tokens @ genome["in"].T + genome["in_bias"])
         moved: Array = tokens + hidden @ genome["out"].T + genome["out_bias"]
         return moved
@@ -170,7 +171,7 @@ class Embed(Layer):
         return {"matrix": random_matrix(key, (self.width, width), 1.0)}
 
     def apply(self, genome: Genome, tokens: Tokens, view: View) -> Tokens:
-        """See the class."""
+        """A e for every token e, `width` numbers each."""
         embedded: Array = tokens @ genome["matrix"].T
         return embedded
 
@@ -237,7 +238,7 @@ class Transformer(UpdateRule):
 
     @property
     def in_context(self) -> bool:
-        """Yes."""
+        """True: every inner step reads the whole context."""
         return True
 
     def init_genome(self, key: Key[Array, ""]) -> Genome:
@@ -370,8 +371,4 @@ def weighted_softmax(
     """w_i exp(s_i) / Σ_j w_j exp(s_j); 0 where nothing weighs anything."""
     largest = jnp.max(jnp.where(weight > 0, scores, jnp.finfo(scores.dtype).min), axis=-1, keepdims=True)
     shares = weight * jnp.exp(jnp.where(weight > 0, scores - jax.lax.stop_gradient(largest), 0))
-    return shares / _at_least_tiny(jnp.sum(shares, axis=-1, keepdims=True))
-
-
-def _at_least_tiny(total: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    return jnp.maximum(total, jnp.finfo(total.dtype).tiny)
+    return shares / at_least_tiny(jnp.sum(shares, axis=-1, keepdims=True))

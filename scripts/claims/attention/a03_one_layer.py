@@ -84,10 +84,10 @@ def compare(name: str, genome: Genome, descent: tuple, count: int) -> list[Check
         "middle": (ATTENTION, middle),
         "closed form": (ATTENTION, best),
     }
-    losses = losses_of(learners, TASK, TEST_KEY, count, context=CONTEXT, layers=1)
+    losses = losses_of(learners, TASK, TEST_KEY, count, context=CONTEXT, steps=1)
     ratio, interval = mean_ratio(losses["trained"], losses["descent"])
     expected_loss = ONE_STEP_LOSS + (losses["trained"] - losses["closed form"]).mean()  # the tasks' own luck cancels
-    drawn = draw_tasks(TASK, TEST_KEY, min(count, 10_000), context=CONTEXT, layers=1)
+    drawn = draw_tasks(TASK, TEST_KEY, min(count, 10_000), context=CONTEXT, steps=1)
     alike = likeness((ATTENTION, genome), descent, drawn)
     return [
         reported(f"{name}: mean loss on {count:,} tasks", losses["trained"].mean()),
@@ -108,7 +108,7 @@ def compare(name: str, genome: Genome, descent: tuple, count: int) -> list[Check
 
 def iterate(genome: Genome, step_size: jax.Array, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean losses of 50 applications of the damped layer, which changes targets only, and of damped descent."""
-    drawn = draw_tasks(TASK, TEST_KEY, min(count, 2000), context=CONTEXT, layers=ITERATIONS)
+    drawn = draw_tasks(TASK, TEST_KEY, min(count, 2000), context=CONTEXT, steps=ITERATIONS)
     damped = dataclasses.replace(ATTENTION, damping=DAMPING, targets_only=True)
     constructed = gradient_descent(ATTENTION, DAMPING * step_size)
     pairs = ((damped, genome), (ATTENTION, constructed))
@@ -186,7 +186,7 @@ def picture(trained: Trained, evolved: Trained, descent: tuple, iterated: tuple[
     curves.axhline(ONE_STEP_LOSS, color="black", linewidth=0.8, label="one step of gradient descent")
     curves.set(xlabel="share of the training", ylim=(0.19, 0.45))
     curves.legend(fontsize=8)
-    drawn = draw_tasks(TASK, TEST_KEY, 200, context=CONTEXT, layers=1)
+    drawn = draw_tasks(TASK, TEST_KEY, 200, context=CONTEXT, steps=1)
     pair = [np.asarray(sensitivities(rule, genome, drawn)).ravel() for rule, genome in (descent, trained.learner)]
     slopes.plot(pair[0], pair[1], ".", markersize=2)
     slopes.axline((0, 0), slope=1, color="black", linewidth=0.8)

@@ -54,9 +54,9 @@ def measure_depth(layers: int, preset: Preset, axes: tuple[Axes, Axes]) -> list[
     }
     losses = {
         name: float(values.mean())
-        for name, values in losses_of(learners, TASK, TEST_KEY, count, context=CONTEXT, layers=layers).items()
+        for name, values in losses_of(learners, TASK, TEST_KEY, count, context=CONTEXT, steps=layers).items()
     }
-    drawn = draw_tasks(TASK, TEST_KEY, min(count, 4000), context=CONTEXT, layers=layers)
+    drawn = draw_tasks(TASK, TEST_KEY, min(count, 4000), context=CONTEXT, steps=layers)
     alike = likeness(learners["trained"], learners["GD++"], drawn)
     curve = smooth(trained.losses)
     steps = np.linspace(0, len(trained.losses), len(curve))

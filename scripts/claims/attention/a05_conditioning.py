@@ -33,7 +33,7 @@ def formula_error(count: int) -> float:
     """Largest difference between measured eigenvalues and the formula over four layers and several γ, in float64."""
     worst = 0.0
     with jax.enable_x64(True):
-        drawn = draw_tasks(TASK, TEST_KEY, count, context=CONTEXT, layers=4)
+        drawn = draw_tasks(TASK, TEST_KEY, count, context=CONTEXT, steps=4)
         drawn = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), drawn)
         for shrinkage in (0.5, 1.5, 3.0):
             genome = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), gd_plus_plus(ATTENTION, 1.0, shrinkage))
@@ -74,7 +74,7 @@ def measure(preset: Preset) -> Finding:
     figure, axes = panels(["Median condition number after so many layers", "Mean spectrum of the context, 5 layers"])
     for layers in (2, 5):
         rule, genome = attention(layers, retrain=preset.retrain)
-        drawn = draw_tasks(TASK, TEST_KEY, preset.tasks, context=CONTEXT, layers=layers)
+        drawn = draw_tasks(TASK, TEST_KEY, preset.tasks, context=CONTEXT, steps=layers)
         spectra = np.asarray(spectra_by_layer(rule, genome, drawn))
         checks += conditioning(layers, spectra)
         medians = np.median(conditions(spectra, INPUTS), axis=0)

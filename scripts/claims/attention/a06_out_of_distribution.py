@@ -70,7 +70,7 @@ def measure_shift(shift: Shift, learners: Learners, layers: int, count: int) -> 
     """Mean loss of every learner over the family."""
     means: dict[str, list[float]] = {name: [] for name in learners}
     for value in shift.values:
-        losses = losses_of(learners, shift.task(value), TEST_KEY, count, context=CONTEXT, layers=layers)
+        losses = losses_of(learners, shift.task(value), TEST_KEY, count, context=CONTEXT, steps=layers)
         for name in learners:
             means[name].append(float(losses[name].mean()))
     return {name: np.array(values) for name, values in means.items()}

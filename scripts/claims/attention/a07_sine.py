@@ -48,7 +48,7 @@ def measure(preset: Preset) -> Finding:
         "attention": train(ATTENTION, preset.training, task=TASK),
         "gradient descent": train(DESCENT, preset.training, task=TASK),
     }
-    drawn = draw_tasks(TASK, TEST_KEY, preset.tasks, context=CONTEXT, layers=1)
+    drawn = draw_tasks(TASK, TEST_KEY, preset.tasks, context=CONTEXT, steps=1)
     losses = {
         name: float(half_squared_errors(predictions(*model.learner, drawn), drawn).mean())
         for name, model in models.items()

@@ -69,9 +69,9 @@ def measure(preset: Preset) -> Finding:
     learners = {"unpaired": trained.learner, "paired": attention(1, retrain=preset.retrain)}
     losses = {
         name: float(values.mean())
-        for name, values in losses_of(learners, TASK, TEST_KEY, preset.tasks, context=CONTEXT, layers=1).items()
+        for name, values in losses_of(learners, TASK, TEST_KEY, preset.tasks, context=CONTEXT, steps=1).items()
     }
-    drawn = draw_tasks(TASK, TEST_KEY, preset.sensitivity_tasks, context=CONTEXT, layers=1)
+    drawn = draw_tasks(TASK, TEST_KEY, preset.sensitivity_tasks, context=CONTEXT, steps=1)
     sizes = np.asarray(copy_sensitivities(RULE, trained.genome, drawn))
     untrained = np.asarray(copy_sensitivities(RULE, RULE.init_genome(jax.random.key(1)), drawn))
     checks = [

@@ -57,7 +57,7 @@ def measure(preset: Preset) -> Finding:
     """Approximates the predictions of both models by a step of gradient descent, on the same tasks."""
     models = {name: train(rule, preset.training) for name, rule in RULES.items()}
     descent = tuned_descent(1)
-    drawn = draw_tasks(TASK, TEST_KEY, preset.tasks, context=CONTEXT, layers=1)
+    drawn = draw_tasks(TASK, TEST_KEY, preset.tasks, context=CONTEXT, steps=1)
     steps = np.asarray(predictions(*descent, drawn))[:, 0, 0]
     outputs = {name: np.asarray(predictions(*model.learner, drawn))[:, 0, 0] for name, model in models.items()}
     errors = {name: approximation_errors(values, steps) for name, values in outputs.items()}

@@ -55,7 +55,7 @@ def learned(genome: Genome) -> np.ndarray:
 
 def multiple_of_identity(task: GaussianRegression, count: int) -> np.ndarray:
     """The best A = c I on sampled tasks: c = E[y_q v·x_q] / E[(v·x_q)²], v = (1/N) Σ_i y_i x_i."""
-    drawn = draw_tasks(task, jax.random.key(3), count, context=N, layers=1, split="validation")
+    drawn = draw_tasks(task, jax.random.key(3), count, context=N, steps=1, split="validation")
     v = jnp.mean(drawn.support.targets * drawn.support.inputs, axis=1)
     reads = jnp.sum(v * drawn.query.inputs[:, 0], axis=-1)
     return np.eye(D) * float(jnp.sum(reads * drawn.query.targets[:, 0, 0]) / jnp.sum(reads**2))
@@ -91,7 +91,7 @@ def measure(preset: Preset) -> Finding:
     for (name, (task, expected)), one in zip(tasks.items(), axes, strict=True):
         trained = train(RULE, preset.training, task=task, context=N)
         found = learned(trained.genome)
-        drawn = draw_tasks(task, TEST_KEY, preset.tasks, context=N, layers=1)
+        drawn = draw_tasks(task, TEST_KEY, preset.tasks, context=N, steps=1)
         v = jnp.mean(drawn.support.targets * drawn.support.inputs, axis=1)
         best = jnp.einsum("ei,ij,eqj->eq", v, jnp.asarray(expected, jnp.float32), drawn.query.inputs)[..., None]
         losses = [

@@ -201,7 +201,7 @@ def tuned_descent(layers: int) -> tuple[UpdateRule, Genome]:
     The published step size was searched on the test tasks.
     """
     rule = GradientDescentAttention(ATTENTION)
-    drawn = draw_tasks(TASK, VALIDATION_KEY, SEARCH_TASKS, context=CONTEXT, layers=layers, split="validation")
+    drawn = draw_tasks(TASK, VALIDATION_KEY, SEARCH_TASKS, context=CONTEXT, steps=layers, split="validation")
     return rule, best_genome(rule, drawn, {"step_size": np.linspace(0.5, 20.0, 40)})
 
 
@@ -215,7 +215,7 @@ def tuned_plus_plus(layers: int) -> tuple[UpdateRule, Genome]:
     The published numbers were trained by gradient from γ = 0. With five layers, that training ends in a worse minimum.
     """
     rule = GradientDescentAttention(ATTENTION, plus_plus=True)
-    drawn = draw_tasks(TASK, VALIDATION_KEY, SEARCH_TASKS, context=CONTEXT, layers=layers, split="validation")
+    drawn = draw_tasks(TASK, VALIDATION_KEY, SEARCH_TASKS, context=CONTEXT, steps=layers, split="validation")
     step_sizes, shrinkages = np.linspace(1.0, 40.0, PLUS_PLUS_GRID), np.linspace(0.0, 3.5, PLUS_PLUS_GRID)
     return rule, best_genome(rule, drawn, {"step_size": step_sizes, "shrinkage": shrinkages}, rounds=3)
 

@@ -1,4 +1,4 @@
-"""B4: the genome learns faster than SGD with any rate and momentum, and than Adam, at the trained horizon."""
+"""B4: the genome learns faster than SGD with any rate and momentum, and than Adam, at its trained number of steps."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def draw_grid(
 CLAIM = Claim(
     id="B4",
     statement="The genome learns faster than SGD with any learning rate and momentum, and than Adam, with and without "
-    "batch normalisation, at the trained horizon",
+    "batch normalisation, at the trained number of steps",
     source=f"{SOURCE}, §4",
     measure=measure,
     quick=Preset(grid_episodes=8),

@@ -63,17 +63,17 @@ class Preset(LearningPreset):
 def measure(preset: Preset) -> Finding:
     """Tests all data sets and numbers of steps. Verdicts are about the first number, and about later steps."""
     learner = read_learner(preset.genome)
-    horizon = blur.load_genome(preset.genome).steps
+    trained = blur.load_genome(preset.genome).steps
     there = [images for images in preset.optional_data if is_prepared(images[0], preset.data_dir)]
     plans = [plan_on(preset, *images) for images in (*preset.data, *there)]
     groups = compare(preset, [learner], plans)
     by_data = [groups[start : start + len(preset.lives)] for start in range(0, len(groups), len(preset.lives))]
     checks = [check for on_data in by_data for check in of_data(on_data, learner.name)]
-    if horizon is not None:
-        checks += [beyond(preset, learner, on_data[0][learner.name].condition, horizon) for on_data in by_data]
+    if trained is not None:
+        checks += [beyond(preset, learner, on_data[0][learner.name].condition, trained) for on_data in by_data]
     absent = [name for name, _ in preset.optional_data if name not in [found for found, _ in there]]
     checks += [reported(f"{name}: left out", "not prepared here") for name in absent]
-    return Finding(checks, draw(by_data, learner.name, horizon))
+    return Finding(checks, draw(by_data, learner.name, trained))
 
 
 def plan_on(preset: Preset, task: str, resolution: int | None) -> EvaluationPlan:
@@ -86,18 +86,18 @@ def of_data(groups: list[Group], name: str) -> list[Check]:
     return not_below(groups[0], name) + [margin(group[name], best_baseline(group)) for group in groups[1:]]
 
 
-def beyond(preset: Preset, learner: Learner, condition: Condition, horizon: int) -> Check:
+def beyond(preset: Preset, learner: Learner, condition: Condition, trained: int) -> Check:
     """Expects that accuracy falls by at most `COLLAPSE` after the trained number of steps."""
-    condition = condition._replace(steps=BEYOND * horizon)
+    condition = condition._replace(steps=BEYOND * trained)
     (curves,) = curves_on_test(preset, learner.rule, [learner.genome], condition, preset.episodes)
     place = f"{condition.network_and_data}, T={condition.steps}"
-    name = f"{place}: lowest accuracy after the trained {horizon} steps − that at {horizon}"
-    return at_least(name, loss_beyond(mean_curve(curves), horizon), -COLLAPSE)
+    name = f"{place}: lowest accuracy after the trained {trained} steps − that at {trained}"
+    return at_least(name, loss_beyond(mean_curve(curves), trained), -COLLAPSE)
 
 
-def loss_beyond(curve: Float[np.ndarray, "steps"], horizon: int) -> float:
+def loss_beyond(curve: Float[np.ndarray, "steps"], trained: int) -> float:
     """The lowest accuracy after a step − the accuracy at that step."""
-    return float(curve[horizon:].min() - curve[horizon - 1])
+    return float(curve[trained:].min() - curve[trained - 1])
 
 
 def is_prepared(name: str, data_dir: str | None) -> bool:
@@ -107,7 +107,7 @@ def is_prepared(name: str, data_dir: str | None) -> bool:
     return cached_file(name).is_file() or any(folder.is_dir() for folder in folders)
 
 
-def draw(by_data: list[list[Group]], name: str, horizon: int | None) -> Figure:
+def draw(by_data: list[list[Group]], name: str, trained: int | None) -> Figure:
     """The genome's longest curve on every data set, and the final accuracies of baselines by number of steps."""
     records = [group[name] for groups in by_data for group in groups]
     titles = list(dict.fromkeys(record.condition.network_and_data for record in records))
@@ -121,9 +121,9 @@ def draw(by_data: list[list[Group]], name: str, horizon: int | None) -> Figure:
             style = "o-" if "+bn" in first.learner else "o--"
             label = f"{literal(first.learner)}, tuned for each length"
             one.plot([end.steps for end in ends], [score(end) for end in ends], style, color=colour, label=label)
-        if horizon is not None:
-            one.axvline(horizon, color="0.6", linewidth=1)
-        one.set(xlabel="inner steps (vertical: the trained horizon)", ylabel="test accuracy")
+        if trained is not None:
+            one.axvline(trained, color="0.6", linewidth=1)
+        one.set(xlabel="inner steps (vertical: the trained number)", ylabel="test accuracy")
         if longest.steps > 20:
             one.set_xscale("log")
         one.legend(fontsize=7)
