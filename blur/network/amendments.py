@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,9 @@ def amend(state: State, *synapses: Synapse) -> State:
 
 def tie_directions(synapse: Synapse) -> Synapse:
     """Backward synapses become the transpose of the forward array: v_ji^c = w_ij^c. For synapses and for changes."""
-    return synapse if synapse.backward is None else synapse._replace(backward=jnp.swapaxes(synapse.forward, 1, 2))
+    if synapse.backward is None:
+        return synapse
+    return synapse._replace(backward=jnp.swapaxes(cast(Array, synapse.forward), 1, 2))
 
 
 def tie_states(synapse: Synapse) -> Synapse:
