@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from conformance_toys import (
     assert_close,
     assert_equal,
     assert_finite,
+    compiled,
     identities,
     masked_batch,
     remove_example,
@@ -38,7 +40,7 @@ def start(owner: str, seed: int) -> tuple[Any, State]:
     """A random genome and the first state."""
     chain, spec = CHAINS[owner], batch_spec(example_batch(), 2)
 
-    @jax.jit
+    @compiled
     def make(key: jax.Array) -> tuple[Any, State]:
         genome = chain.init_genome(key)
         return genome, chain.init_state(genome, key, spec)
@@ -50,10 +52,15 @@ def start(owner: str, seed: int) -> tuple[Any, State]:
 def passage(owner: str, seed: int = 0, example: int = 1) -> Passage:
     """The first step, not compiled, on a batch whose example of weight 0 is drawn from the seed `example`."""
     genome, state = start(owner, seed)
+    return Passage(genome, passed(owner, genome, state, masked_batch(example)))
+
+
+def passed(owner: str, genome: Any, state: State, batch: Batch) -> tuple[State, ...]:
+    """The state before every phase and at the end."""
     states = [state]
     for name, phase in CHAINS[owner].phases.named:
-        states.append(phase.apply(genome.get(name, {}), states[-1], masked_batch(example)))
-    return Passage(genome, tuple(states))
+        states.append(phase.apply(genome.get(name, {}), states[-1], batch))
+    return tuple(states)
 
 
 def arguments(name: str, seed: int = 0) -> tuple[Any, State]:
@@ -89,29 +96,35 @@ def test_a_phase_is_pure(name: str) -> None:
     assert (again, hash(again)) == (phase, hash(phase))
 
 
-@every_phase
-def test_a_phase_can_be_compiled_differentiated_and_mapped_over_genomes(name: str) -> None:
+@functools.cache
+def compiled_step(owner: str) -> tuple[Any, tuple[State, ...]]:
+    """Slopes of all numbers at the end of the step in the genome, and its states, mapped over two genomes and starts."""
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), start(owner, 0), start(owner, 1))
     batch = masked_batch(1)
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), arguments(name, 0), arguments(name, 1))
-    leaves, structure = jax.tree.flatten(stacked)
-    numbers, rest = ([leaf if _is_float(leaf) == floating else None for leaf in leaves] for floating in (True, False))
 
-    def total(numbers: list, rest: list) -> tuple[jax.Array, State]:
-        result = apply(name, *jax.tree.unflatten(structure, _merged(numbers, rest)), batch)
-        return sum(jnp.sum(leaf) for leaf in jax.tree.leaves(result) if _is_float(leaf)), result
+    def total(genome: Any, state: State) -> tuple[jax.Array, tuple[State, ...]]:
+        states = passed(owner, genome, state, batch)
+        return sum(jnp.sum(leaf) for leaf in jax.tree.leaves(states[-1]) if _is_float(leaf)), states
 
-    slopes, mapped = jax.jit(jax.vmap(jax.grad(total, has_aux=True)))(numbers, rest)
-    assert_finite(slopes)
-    for seed in (0, 1):
-        assert_close(jax.tree.map(lambda leaf, seed=seed: leaf[seed], mapped), after(name, seed))
+    return compiled(jax.vmap(jax.grad(total, has_aux=True)))(*stacked)
 
 
 def _is_float(leaf: jax.Array) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.floating)
 
 
-def _merged(first: list, second: list) -> list:
-    return [b if a is None else a for a, b in zip(first, second, strict=True)]
+@every_phase
+def test_a_phase_can_be_compiled_and_mapped_over_genomes(name: str) -> None:
+    states = compiled_step(PHASES[name][0])[1][phase_example(name)[1] + 1]
+    for seed in (0, 1):
+        assert_close(jax.tree.map(lambda leaf, seed=seed: leaf[seed], states), after(name, seed))
+
+
+@every_phase
+def test_a_phase_has_finite_gradients(name: str) -> None:
+    (chain, place), slopes = phase_example(name), compiled_step(PHASES[name][0])[0]
+    assert_finite(slopes.get(chain.phase_names[place], {}))
+    assert any(np.any(leaf != 0) for leaf in jax.tree.leaves(slopes))
 
 
 @every_phase

@@ -16,6 +16,7 @@ from conformance_toys import (
     assert_equal,
     assert_finite,
     batch_without,
+    compiled,
     identities,
     masked_batch,
     remove_example,
@@ -51,21 +52,21 @@ def query() -> Batch:
 
 @functools.cache
 def genome_of(name: str, seed: int = 0) -> Any:
-    return jax.jit(RULES[name].init_genome)(jax.random.key(seed))
+    return compiled(RULES[name].init_genome)(jax.random.key(seed))
 
 
 @functools.cache
 def start_of(name: str) -> Any:
     spec = batch_spec(example_batch(), STEPS)
-    return jax.jit(lambda genome: RULES[name].init_state(genome, key(), spec))(genome_of(name))
+    return compiled(lambda genome: RULES[name].init_state(genome, key(), spec))(genome_of(name))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(compiled, static_argnums=0)
 def step(name: str, genome: Any, state: Any, batch: Batch) -> Any:
     return RULES[name].step(genome, state, batch)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(compiled, static_argnums=0)
 def predict(name: str, genome: Any, state: Any, inputs: jax.Array) -> jax.Array:
     return RULES[name].predict(genome, state, inputs)
 
@@ -109,7 +110,7 @@ def test_losses_can_be_differentiated_and_mapped_over_genomes(name: str) -> None
         return episode_loss(RULES[name], genome, key(), episode, squared_error)
 
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *genomes)
-    differentiated = jax.jit(jax.vmap(jax.value_and_grad(loss, has_aux=True)))
+    differentiated = compiled(jax.vmap(jax.value_and_grad(loss, has_aux=True)))
     (values, outputs), slopes = differentiated(stacked)
     assert_finite((values, slopes))
     assert shapes(slopes) == shapes(stacked)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,14 @@ def test_round_trip_is_exact(tmp_path: Path, rule: Any, labels: np.ndarray) -> N
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
     first = save_model(tmp_path / "a.safetensors", train_small()).read_bytes()
     assert save_model(tmp_path / "b.safetensors", train_small()).read_bytes() == first
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_model_can_be_copied_and_pickled(copied: Any) -> None:
+    model = train_small(Bidirectional(hidden=(4,)))
+    made = copied(model)
+    assert (made.rule, made.labels, made.steps) == (model.rule, model.labels, model.steps)
+    np.testing.assert_array_equal(predict_outputs(made, INPUTS), predict_outputs(model, INPUTS))
 
 
 def rewrite(path: Path, changes: dict[str, Any], tensors: dict[str, np.ndarray] | None = None) -> None:

@@ -26,8 +26,8 @@ from blur.rules.optax_mlp import OptaxMLP
 from blur.rules.original import OriginalNetwork
 from blur.rules.two_state_sgd import TwoStateSGD
 
-INPUTS, OUTPUTS, BATCH = 3, 2, 7
-"""Nothing else in the examples has the size 7, so an axis of that size is the batch."""
+INPUTS, OUTPUTS, BATCH = 3, 2, 9
+"""Nothing else in the examples has the size 9, so an axis of that size is the batch."""
 
 _ORIGINAL = OriginalNetwork(
     (5,),
@@ -53,12 +53,10 @@ RULES: dict[str, UpdateRule] = {
     "Bidirectional, dual": Bidirectional((5,), states=2, dual_steps=3),
     "Chain, attention": data_space(),
     "Chain, descent": weight_space(),
-    "Chain, grouped": _grouped(dict(_SGD.chain.phases.named)),
     "GradientDescentAttention": GradientDescentAttention(LinearAttention(INPUTS, OUTPUTS), plus_plus=True),
     "LinearAttention": LinearAttention(INPUTS, OUTPUTS, layers=2, heads=2, start=True),
     "OptaxMLP": OptaxMLP((5,), optimizer="momentum", batch_norm=True, decay_steps="life", loss="l2"),
     "OriginalNetwork": _ORIGINAL,
-    "OriginalNetwork, supervised": OriginalNetwork((5,), states=2, supervised_every=2),
     "Transformer": Transformer(
         INPUTS,
         OUTPUTS,
@@ -73,6 +71,9 @@ CHAINS: dict[str, Chain] = {
     name: rule.chain if isinstance(rule, ChainRule) else rule
     for name, rule in RULES.items()
     if isinstance(rule, ChainRule | Chain)
+} | {
+    "grouped": _grouped(dict(_SGD.chain.phases.named)),
+    "supervised": OriginalNetwork((5,), states=2, supervised_every=2).chain,
 }
 
 PHASES: dict[str, tuple[str, str]] = {
@@ -80,14 +81,14 @@ PHASES: dict[str, tuple[str, str]] = {
     "Backward": ("Bidirectional", "backward"),
     "Decay": ("Bidirectional", "decay"),
     "DenseSynapses": ("Bidirectional", "synapses"),
-    "Every": ("OriginalNetwork, supervised", "supervised"),
+    "Every": ("supervised", "supervised"),
     "Feedback": ("Bidirectional", "feedback"),
     "Forward": ("Bidirectional", "forward"),
     "Hebbian": ("Bidirectional", "hebbian"),
     "KeepResidual": ("Chain, attention", "remember"),
     "NormaliseSynapses": ("OriginalNetwork", "normalise"),
     "Oja": ("OriginalNetwork", "oja"),
-    "Phases": ("Chain, grouped", "update"),
+    "Phases": ("grouped", "update"),
     "PresentInput": ("Bidirectional", "input"),
     "PresentPairs": ("Chain, attention", "present"),
     "PresentTargets": ("Chain, descent", "targets"),
@@ -96,7 +97,7 @@ PHASES: dict[str, tuple[str, str]] = {
     "TieDirections": ("OriginalNetwork", "tie_directions"),
     "TieStates": ("OriginalNetwork", "tie_states"),
 }
-"""Where each phase stands: the name of a rule, and the phase's name there."""
+"""Where each phase stands: the name of a chain, and the phase's name there."""
 
 LAYERS: dict[str, Layer] = {
     "Attend": Attend("softmax", heads=2, key_size=3, targets_only=2),
