@@ -98,7 +98,7 @@ def test_a_phase_is_pure(name: str) -> None:
 
 @functools.cache
 def compiled_step(owner: str) -> tuple[Any, tuple[State, ...]]:
-    """Slopes of all numbers at the end of the step in the genome, and its states, mapped over two genomes and starts."""
+    """Slopes of the last state in the genome, and all states of the step, mapped over two genomes and starts."""
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), start(owner, 0), start(owner, 1))
     batch = masked_batch(1)
 
