@@ -18,8 +18,12 @@ import pytest
 
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
 
-CHEAP_COMPILATION = ("--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false")
-"""Compilation takes about a third of the time without the emitters of fused loops, which are LLVM-heavy."""
+CHEAP_COMPILATION = (
+    "--xla_backend_optimization_level=0",
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
+"""Compilation takes a quarter of the time without optimisation and emitters of fused loops, and in one piece."""
 
 # All this has to be there before JAX starts. Processes that tests start inherit it.
 if "BLUR_TEST_OPTIMISED" not in os.environ:
