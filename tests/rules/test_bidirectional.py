@@ -18,7 +18,7 @@ from blur.meta import MetaTraining, Setting, meta_train
 from blur.meta.objective import Objective
 from blur.meta.run.best import validate
 from blur.network.backward import Backward, combine
-from blur.network.layerwise import LayerwisePhase
+from blur.network.hebbian import ApplyChange
 from blur.rules.bidirectional import Bidirectional
 from blur.tasks.regression import LinearRegression
 
@@ -149,7 +149,7 @@ def test_a_genome_per_layer_that_is_the_same_everywhere_equals_a_shared_one(per_
     ("layers", "expected"), [(1, ["last"]), (2, ["first", "last"]), (4, ["first", "between", "between", "last"])]
 )
 def test_genomes_of_the_ends_serve_any_depth(layers, expected):
-    phase = LayerwisePhase(per_layer="ends")
+    phase = ApplyChange(per_layer="ends")
     names = np.array(["first", "between", "last"])
     assert phase.layer_genomes(names, State(synapses=(None,) * layers)) == expected
 
