@@ -40,7 +40,7 @@ _HOMES = {
     "LinearAttention": "blur.rules.in_context.linear_attention",
     "Transformer": "blur.rules.in_context.transformer",
     "InContextRegression": "blur.tasks",
-    "predict_in_context": "blur.models.in_context",
+    "predict_in_context": "blur.models.context",
     "predict_prefixes": "blur.models.prefixes",
     # write another rule
     "UpdateRule": "blur.core.rule",

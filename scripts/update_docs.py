@@ -49,7 +49,7 @@ from blur.evaluation.plan import Condition
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent / "claims"))
 
-from harness import records as claims_records  # noqa: E402
+from harness import verdicts as claim_verdicts  # noqa: E402
 
 TARGETS: tuple[tuple[str, int, int, int, float | None], ...] = (
     ("mnist", 10, 1, 10, 0.88),
@@ -85,11 +85,11 @@ def main(name: str, *folders: Path) -> None:
 
 def claims(folder: Path) -> None:
     """A table for every letter of claims that has records, and the pictures of claims that a page shows."""
-    found = claims_records.read_records(folder)
+    found = claim_verdicts.read_records(folder)
     if not found:
-        raise ValueError(f"{folder / claims_records.FILE_NAME} has no records; scripts/claims/run.py writes them")
+        raise ValueError(f"{folder / claim_verdicts.FILE_NAME} has no records; scripts/claims/run.py writes them")
     for letter, group in itertools.groupby(found, key=lambda record: record["id"][0]):
-        fill(f"claims {letter}", claims_records.table(list(group)))
+        fill(f"claims {letter}", claim_verdicts.table(list(group)))
     texts = [page.read_text(encoding="utf-8") for page in pages()]
     for picture in (folder / f"{record['id']}.png" for record in found):
         if picture.exists() and any(f"figures/{picture.name}" in text for text in texts):

@@ -29,14 +29,14 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "demo": Command("demo", "Demo", "meta-train on digits and compare with tuned baselines, in minutes"),
-    "meta-train": Command("meta_train", "MetaTrain", "find a genome for a task"),
-    "evaluate": Command("evaluate", "Evaluate", "compare genomes with tuned baselines"),
-    "train": Command("train", "Train", "train a network on your data with a genome"),
-    "predict": Command("predict", "Predict", "predict with a trained network"),
-    "genome": Command("genome", "GenomeCommand", "show, validate or convert a genome file"),
+    "demo": Command("demo_command", "Demo", "meta-train on digits and compare with tuned baselines, in minutes"),
+    "meta-train": Command("meta_train_command", "MetaTrain", "find a genome for a task"),
+    "evaluate": Command("evaluate_command", "Evaluate", "compare genomes with tuned baselines"),
+    "train": Command("train_command", "Train", "train a network on your data with a genome"),
+    "predict": Command("predict_command", "Predict", "predict with a trained network"),
+    "genome": Command("genome_command", "GenomeCommand", "show, validate or convert a genome file"),
     "benchmark": Command(
-        "benchmark", "Benchmark", "time the engine against large matrix products, a naive version and SGD"
+        "benchmark_command", "Benchmark", "time the engine against large matrix products, a naive version and SGD"
     ),
     "genomes": Command("lists", "Genomes", "list the genomes that ship with blur"),
     "rules": Command("lists", "Rules", "list the update rules"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blur.meta.config import MetaTraining, make_outer
+from blur.meta.meta_training import MetaTraining, make_outer
 from blur.meta.setting import Setting
 from blur.meta.train import MetaTrainResult, meta_train
 

@@ -14,7 +14,7 @@ import numpy as np
 from blur.core.genome import tree_digest
 from blur.core.rule import Genome
 from blur.files.config import Known, from_config, to_config
-from blur.meta.config import MetaTraining, run_size
+from blur.meta.meta_training import MetaTraining, run_size
 from blur.meta.setting import Setting
 
 

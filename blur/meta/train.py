@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blur.core.rule import Genome
 from blur.files.config import Known
-from blur.meta.config import MetaTraining, make_outer, run_size
+from blur.meta.meta_training import MetaTraining, make_outer, run_size
 from blur.meta.run.files import RunFiles
 from blur.meta.run.interruption import Interruption
 from blur.meta.run.pace import Pace

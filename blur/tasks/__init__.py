@@ -17,8 +17,8 @@ from blur.data.arrays import Dataset, from_arrays
 from blur.data.datasets import load_dataset
 from blur.data.tfds_source import UnknownDatasetError
 from blur.tasks.boolean import FUNCTIONS, BooleanTask
+from blur.tasks.contexts import GaussianRegression, InContextRegression
 from blur.tasks.images import ImageTask, image_task, make_image_task
-from blur.tasks.in_context import GaussianRegression, InContextRegression
 from blur.tasks.regression import LinearRegression, Polynomial, Sine
 from blur.tasks.task import Task
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.claim import Check, Claim, examine, keep
-from harness.records import ClaimRecord, read_records
+from harness.verdicts import ClaimRecord, read_records
 
 FOLDER = Path(__file__).resolve().parent
 

@@ -7,7 +7,7 @@ from benchmark_toys import record
 
 from blur.benchmark.profile import PhaseTime, Profile, read_profiles
 from blur.benchmark.storage import StorageRecord
-from blur.cli import benchmark as command
+from blur.cli import benchmark_command as command
 from blur.cli.main import main
 
 PROFILE = Profile((PhaseTime("hebbian", "first", 6.0, 2.0),), 0.5, 1.5, 10.0)

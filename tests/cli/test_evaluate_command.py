@@ -12,7 +12,7 @@ import pytest
 from cli_toys import OLD_NAME, Capture, error_of
 from report_toys import RECORDS
 
-from blur.cli import evaluate as evaluate_command
+from blur.cli import evaluate_command
 from blur.cli.main import EXIT_INTERRUPTED, main
 from blur.evaluation.presets import PRESETS
 from blur.evaluation.records import EvaluationRecord

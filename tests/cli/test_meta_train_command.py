@@ -11,7 +11,7 @@ import jax
 import pytest
 from cli_toys import OLD_NAME, Capture, error_of
 
-from blur.cli import meta_train as meta_train_command
+from blur.cli import meta_train_command
 from blur.cli.main import EXIT_ERROR, main
 from blur.files.genomes import save_genome
 from blur.meta import MetaTraining, MetaTrainResult, Setting

@@ -6,8 +6,8 @@ import dataclasses
 
 from meta_toys import LinearDescent, linear_setting
 
-from blur.meta.config import MetaTraining
 from blur.meta.describe import describe_run, with_current_names
+from blur.meta.meta_training import MetaTraining
 from blur.support.renamed import renamed_fields
 
 

@@ -12,7 +12,7 @@ from meta_toys import Decaying, linear_setting
 
 from blur.core.episode import Episode
 from blur.meta.chunk import compiled_chunk
-from blur.meta.config import MetaTraining, make_outer
+from blur.meta.meta_training import MetaTraining, make_outer
 from blur.meta.objective import Objective, population_scores
 from blur.meta.outer.gradient import meta_gradient
 from blur.meta.outer.truncated import step_keys

@@ -10,7 +10,7 @@ from meta_toys import Drift, drift_setting, linear_setting
 
 from blur.core.inner_loop import train_on
 from blur.meta.chunk import compiled_chunk
-from blur.meta.config import MetaTraining, make_outer
+from blur.meta.meta_training import MetaTraining, make_outer
 from blur.meta.objective import Objective
 from blur.meta.outer.evolution import EvolutionOuter, Strategy, strategies
 from blur.meta.outer.gradient import GradientOuter, meta_gradient

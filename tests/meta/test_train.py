@@ -19,8 +19,8 @@ from meta_toys import Drift, LinearDescent, LinearTask, linear_setting, sign_set
 from blur.files.genomes import load_genome
 from blur.meta import MetaTraining, Setting, meta_train, train
 from blur.meta.chunk import compiled_chunk
-from blur.meta.config import make_outer, run_size
 from blur.meta.describe import _is_small
+from blur.meta.meta_training import make_outer, run_size
 from blur.meta.run import files as run_files
 from blur.meta.run import pace
 from blur.meta.run.state import initial_run_state, run_keys

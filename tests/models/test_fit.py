@@ -16,8 +16,8 @@ from blur.core.episode import make_batch, make_spec
 from blur.core.inner_loop import unroll
 from blur.files.genomes import load_genome
 from blur.models import fit
+from blur.models.context import predict_in_context
 from blur.models.fit import predict, predict_outputs, train
-from blur.models.in_context import predict_in_context
 from blur.rules.in_context.constructed import GradientDescentAttention, gradient_descent
 from blur.rules.in_context.linear_attention import LinearAttention
 from blur.rules.in_context.on_engine import data_space, engine_genome, weight_space

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from claims_toys import claim_record
 from harness.claim import Claim, Finding, above, at_least, at_most, examine, reported, timed
-from harness.records import put_record, read_records, table, to_json
+from harness.verdicts import put_record, read_records, table, to_json
 from matplotlib.figure import Figure
 from run import find_claims, load
 

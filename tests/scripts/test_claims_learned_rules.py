@@ -30,7 +30,7 @@ from blur.evaluation import baselines, tuning
 from blur.evaluation import evaluate as evaluation
 from blur.evaluation.cost import StepCost
 from blur.evaluation.curves import Curves
-from blur.meta.config import make_outer
+from blur.meta.meta_training import make_outer
 
 SCRIPTS = (
     b03_random_genomes,

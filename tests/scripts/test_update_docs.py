@@ -9,7 +9,7 @@ import pytest
 import update_docs
 from benchmark_toys import record
 from claims_toys import claim_record
-from harness.records import put_record
+from harness.verdicts import put_record
 from report_toys import make_record
 
 from blur.benchmark.profile import PhaseTime, Profile, write_profiles

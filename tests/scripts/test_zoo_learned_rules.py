@@ -15,7 +15,7 @@ from zoo import learned_rules as zoo
 
 import blur
 from blur.core.genome import check_same_genome, genome_shapes
-from blur.meta.config import make_outer
+from blur.meta.meta_training import make_outer
 
 SCRIPT = Path(zoo.__file__)
 

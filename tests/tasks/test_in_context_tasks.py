@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from blur.tasks import GaussianRegression, InContextRegression, Task
-from blur.tasks.in_context import centred_uniform
+from blur.tasks.contexts import centred_uniform
 
 
 def sample(task, episodes=2000, **sizes):

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from blur.core.genome import check_same_genome, genome_shapes
 from blur.core.rule import Genome
-from blur.meta.config import MetaTraining, run_size
+from blur.meta.meta_training import MetaTraining, run_size
 from blur.meta.outer.base import Outer
 from blur.meta.run.state import RunKeys, run_keys
 from blur.meta.schedule import draw_settings

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from blur.meta.chunk import compiled_chunk
-from blur.meta.config import NanPolicy
+from blur.meta.meta_training import NanPolicy
 from blur.meta.objective import Objective
 from blur.meta.run.best import better_of, contenders, validate_mixture
 from blur.meta.run.metrics import MetricsLine, metrics_lines

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from blur.parallel.hosts import usable_cores
 from blur.support.figures import save_png
-from harness.records import ClaimRecord, put_record
+from harness.verdicts import ClaimRecord, put_record
 
 
 @dataclasses.dataclass(frozen=True)

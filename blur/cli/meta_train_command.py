@@ -15,7 +15,7 @@ from blur.core.rule import Genome, UpdateRule
 from blur.files.config import from_config, to_config
 from blur.files.genomes import load_genome
 from blur.meta import MetaTraining, MetaTrainResult, Setting, meta_train
-from blur.meta.config import run_size
+from blur.meta.meta_training import run_size
 from blur.meta.run.folder import parts_of_run
 from blur.parallel.hosts import Machines, is_first_process
 from blur.rules import RULES

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from blur.cli.evaluate import compare
+from blur.cli.evaluate_command import compare
 from blur.evaluation.plan import EvaluationPlan, Learner
 from blur.meta import MetaTraining, Setting, meta_train
 from blur.parallel.hosts import cores_as_devices
