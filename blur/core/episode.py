@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 class Batch(NamedTuple):
     """Examples to learn from, or to predict.
 
-    Weight 0 removes an example exactly from every sum, mean, statistic and write; it may still be read.
+    Weight 0 removes an example exactly from every sum, mean, statistic and write. A learner may still read the example.
 
     Examples:
       >>> import jax.numpy as jnp

@@ -28,7 +28,7 @@ StatisticsRule = Literal["support", "query"]
 
 
 class PopulationForm(NamedTuple):
-    """How a population wants its rule.
+    """The form of a rule that suits a population.
 
     Attributes:
       rule: the same rule, stored as suits a population; its genome is the same.

@@ -2,8 +2,8 @@
 
 The header is the metadata entry `"blur"`, the tensors are the leaves of a pytree under their paths
 (`genome/forward/nu`).
-A file is data: nothing in it is executed, imported or unpickled, sizes are checked before anything is allocated, and
-whatever is wrong with it raises `GenomeFileError` with one line.
+A file is data. Nothing in it is executed, imported or unpickled, and sizes are checked before memory is allocated. A
+file that cannot be used raises `GenomeFileError` with one line.
 """
 
 from __future__ import annotations
@@ -25,11 +25,16 @@ from blur.support.atomic import write_file
 from blur.support.errors import one_line, short
 
 MAX_FILE_BYTES = 256 * 2**20
+"""Of a whole file."""
+
 MAX_HEADER_BYTES = 2**20
+"""Of the header of a file."""
+
 MAX_HEADER_DEPTH = 40
 """Nesting of lists and objects in the JSON header."""
 
 METADATA_KEY = "blur"
+"""The entry of a file's metadata that holds the JSON header."""
 
 
 class GenomeFileError(ValueError):

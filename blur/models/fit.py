@@ -21,7 +21,7 @@ from blur.data.standardise import Standardisation, measure
 from blur.support.renamed import renamed_arguments
 
 DEFAULT_BATCH = 128
-
+"""Examples per inner step, where there are as many."""
 
 CHUNK_NUMBERS = 2**24
 """Input numbers that are on the device at once, in training and in predicting."""
@@ -29,7 +29,7 @@ CHUNK_NUMBERS = 2**24
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A network that a genome has trained; made by `train`, kept by `save_model`.
+    """A network that a genome has trained; made by `train`, saved by `save_model`.
 
     Attributes:
       rule: the update rule.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any
 
 import jax
@@ -12,9 +13,11 @@ from meta_toys import LinearDescent, LinearTask
 from report_toys import RECORDS
 
 import blur
+from blur.core.genome import tree_digest
 from blur.core.rule import UpdateRule
 from blur.evaluation.plan import Condition
-from blur.support.renamed import renamed_arguments
+from blur.files.config import from_config
+from blur.support.renamed import renamed_arguments, renamed_fields
 
 TASK = LinearTask(jax.numpy.asarray(1.0), jax.numpy.asarray(0.0))
 
@@ -83,6 +86,28 @@ def test_a_rule_that_was_written_before() -> None:
 
     assert issubclass(OldRule, UpdateRule)
     assert OldRule().max_steps == 3
+
+
+@renamed_fields(unroll="steps")
+@dataclasses.dataclass(frozen=True)
+class Life:
+    steps: int = 10
+
+
+def test_an_old_field_of_a_configuration_is_read_without_a_word() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert from_config({"type": "Life", "unroll": 7}, {"Life": Life}) == Life(steps=7)
+
+
+def test_training_with_the_old_argument_is_the_same_training() -> None:
+    x, rule = np.random.default_rng(0).normal(size=(20, 3)), blur.OptaxMLP((2,))
+    genome = rule.init_genome(jax.random.key(0))
+    new = blur.train(rule, genome, x, x[:, 0] > 0, steps=2, batch_size=10)
+    with pytest.warns(FutureWarning, match="the argument unroll of train is now called steps") as seen:
+        old = blur.train(rule, genome, x, x[:, 0] > 0, unroll=2, batch_size=10)
+    assert [w.category for w in seen].count(FutureWarning) == 1
+    assert tree_digest(old.state) == tree_digest(new.state)
 
 
 def test_a_function() -> None:
