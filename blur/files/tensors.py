@@ -176,8 +176,8 @@ def _restore_leaf(name: str, spec: jax.ShapeDtypeStruct, tensor: np.ndarray, sou
     if tensor.dtype != spec.dtype and not is_float:
         raise GenomeFileError(f"{source}: tensor {name!r} has dtype {tensor.dtype}, expected {spec.dtype}")
     with np.errstate(over="ignore"):
-        value = jnp.asarray(tensor.astype(spec.dtype))
-    if is_float and not bool(jnp.isfinite(value).all()):
-        count = int((~jnp.isfinite(value)).sum())
+        value = tensor.astype(spec.dtype)
+    if is_float and not np.isfinite(value).all():
+        count = int((~np.isfinite(value)).sum())
         raise GenomeFileError(f"{source}: tensor {name!r} has {count} of {value.size} entries that are not finite")
-    return value
+    return jnp.asarray(value)

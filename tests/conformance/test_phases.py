@@ -19,10 +19,11 @@ from conformance_toys import (
     masked_batch,
     remove_example,
     shapes,
+    start_of,
 )
-from part_examples import CHAINS, PHASES, example_batch, phase_example
+from part_examples import CHAINS, PHASES, RULES, phase_example
 
-from blur.core.episode import Batch, batch_spec
+from blur.core.episode import Batch
 from blur.core.state import State
 
 every_phase = pytest.mark.parametrize("name", PHASES)
@@ -35,17 +36,9 @@ class Passage(NamedTuple):
     states: tuple[State, ...]
 
 
-@functools.cache
 def start(owner: str, seed: int) -> tuple[Any, State]:
-    """A random genome and the first state."""
-    chain, spec = CHAINS[owner], batch_spec(example_batch(), 2)
-
-    @compiled
-    def make(key: jax.Array) -> tuple[Any, State]:
-        genome = chain.init_genome(key)
-        return genome, chain.init_state(genome, key, spec)
-
-    return make(jax.random.key(seed))
+    """A random genome and the first state, of the rule that the chain belongs to."""
+    return start_of(RULES.get(owner, CHAINS[owner]), seed)
 
 
 @functools.cache

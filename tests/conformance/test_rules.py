@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conformance_toys import (
+    STEPS,
     assert_close,
     assert_equal,
     assert_finite,
@@ -21,6 +22,7 @@ from conformance_toys import (
     masked_batch,
     remove_example,
     shapes,
+    start_of,
 )
 from part_examples import BATCH, INPUTS, OUTPUTS, RULES, example_batch
 
@@ -28,8 +30,6 @@ from blur.core.episode import Batch, Episode, batch_spec, make_spec
 from blur.core.inner_loop import episode_loss
 from blur.core.losses import squared_error
 from blur.files.tensors import read_tensor_file, restore_tensors, write_tensor_file
-
-STEPS = 2
 
 every_rule = pytest.mark.parametrize("name", RULES)
 
@@ -42,7 +42,8 @@ class Life(NamedTuple):
 
 
 def key() -> jax.Array:
-    return jax.random.key(5)
+    """The key that `start_of` starts with."""
+    return jax.random.key(0)
 
 
 def query() -> Batch:
@@ -50,15 +51,8 @@ def query() -> Batch:
     return example_batch(9)
 
 
-@functools.cache
 def genome_of(name: str, seed: int = 0) -> Any:
-    return compiled(RULES[name].init_genome)(jax.random.key(seed))
-
-
-@functools.cache
-def start_of(name: str) -> Any:
-    spec = batch_spec(example_batch(), STEPS)
-    return compiled(lambda genome: RULES[name].init_state(genome, key(), spec))(genome_of(name))
+    return start_of(RULES[name], seed)[0]
 
 
 @functools.partial(compiled, static_argnums=0)
@@ -81,12 +75,12 @@ def live(name: str, start: Any, batch: Batch) -> Life:
 @functools.cache
 def a_life(name: str) -> Life:
     """The life that most tests look at."""
-    return live(name, start_of(name), masked_batch(1))
+    return live(name, start_of(RULES[name])[1], masked_batch(1))
 
 
 @every_rule
 def test_a_rule_is_pure(name: str) -> None:
-    assert_equal(live(name, start_of(name), masked_batch(1)), a_life(name))
+    assert_equal(live(name, start_of(RULES[name])[1], masked_batch(1)), a_life(name))
     again = dataclasses.replace(RULES[name])  # type: ignore[type-var]
     assert (again, hash(again)) == (RULES[name], hash(RULES[name]))
 
@@ -122,14 +116,14 @@ def test_losses_can_be_differentiated_and_mapped_over_genomes(name: str) -> None
 
 @every_rule
 def test_what_an_example_of_weight_0_holds_changes_nothing(name: str) -> None:
-    other = live(name, start_of(name), masked_batch(2))
+    other = live(name, start_of(RULES[name])[1], masked_batch(2))
     assert_equal(other.outputs, a_life(name).outputs)
     assert_equal(remove_example(other.states), remove_example(a_life(name).states))
 
 
 @every_rule
 def test_an_example_of_weight_0_is_as_good_as_not_there(name: str) -> None:
-    without = live(name, remove_example(start_of(name)), batch_without())
+    without = live(name, remove_example(start_of(RULES[name])[1]), batch_without())
     assert_close(without.outputs, a_life(name).outputs)
     assert_close(without.states, remove_example(a_life(name).states))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import chex
@@ -11,17 +12,38 @@ import jax.numpy as jnp
 import numpy as np
 from part_examples import BATCH, example_batch
 
-from blur.core.episode import Batch, make_batch
+from blur.core.episode import Batch, batch_spec, make_batch
 from blur.core.genome import flatten_tensors, is_key
+from blur.core.rule import UpdateRule
 
 compiled = functools.partial(jax.jit, compiler_options={"xla_cpu_use_fusion_emitters": False})
 """`jax.jit` in less than half the time, for programs that run once or twice."""
+
+STEPS = 2
+"""Inner steps of the lives that are looked at."""
 
 REMOVED = 4
 """The place of an example that weighs nothing in `masked_batch`."""
 
 TOLERANCE = 1e-12
 """In float64: sums in another order may differ by so much."""
+
+
+@functools.cache
+def start_of(rule: UpdateRule, seed: int = 0) -> tuple[Any, Any]:
+    """A random genome, and a state before any learning."""
+    return _starter(rule)(jax.random.key(seed))
+
+
+@functools.cache
+def _starter(rule: UpdateRule) -> Callable[[jax.Array], tuple[Any, Any]]:
+    spec = batch_spec(example_batch(), STEPS)
+
+    def start(key: jax.Array) -> tuple[Any, Any]:
+        genome = rule.init_genome(key)
+        return genome, rule.init_state(genome, key, spec)
+
+    return compiled(start)
 
 
 def masked_batch(seed: int) -> Batch:

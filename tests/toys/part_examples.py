@@ -39,13 +39,13 @@ _ORIGINAL = OriginalNetwork(
     symmetric_states_synapses=True,
     use_forward_activations_for_synapse_update=True,
 )
-_SGD = TwoStateSGD((5,), activation="gelu", loss="l2")
 
 
 def _grouped(phases: dict[str, Phase]) -> Chain:
-    """The chain of these phases, the last two of which are one phase called `update`."""
-    *first, hebbian, apply = phases.items()
-    return chain(**dict(first), update=Phases((hebbian, apply)), read=("input", "forward"), output=Readout())
+    """The chain of these phases, in which those that change synapses are one phase called `update`."""
+    parts = [(name, phases.pop(name)) for name in ("hebbian", "apply")]
+    first = {name: phases.pop(name) for name in ("present", "synapses")}
+    return chain(**first, update=Phases((*parts,)), **phases, read=("present", "targets", "forward"), output=prediction)
 
 
 RULES: dict[str, UpdateRule] = {
@@ -64,7 +64,7 @@ RULES: dict[str, UpdateRule] = {
         tokens="alternating",
         positions=2,
     ),
-    "TwoStateSGD": _SGD,
+    "TwoStateSGD": TwoStateSGD((5,), activation="gelu", loss="l2"),
 }
 
 CHAINS: dict[str, Chain] = {
@@ -72,7 +72,7 @@ CHAINS: dict[str, Chain] = {
     for name, rule in RULES.items()
     if isinstance(rule, ChainRule | Chain)
 } | {
-    "grouped": _grouped(dict(_SGD.chain.phases.named)),
+    "grouped": _grouped(dict(weight_space().phases.named)),
     "supervised": OriginalNetwork((5,), states=2, supervised_every=2).chain,
 }
 
