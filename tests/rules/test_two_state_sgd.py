@@ -18,6 +18,15 @@ RATE = 0.1
 INITIAL_SCALE = {"relu": 1.4, "tanh": 1.5, "sigmoid": 6.0}
 
 
+DEPTHS, ACTIVATION_NAMES, LOSS_NAMES = (1, 2, 5, 10), tuple(INITIAL_SCALE), ("cross_entropy", "l2")
+NETWORKS = [
+    (depth, activation, LOSS_NAMES[(row + column) % 2])
+    for row, depth in enumerate(DEPTHS)
+    for column, activation in enumerate(ACTIVATION_NAMES)
+]
+"""Every depth with every activation, and both losses with each of both: every pair of choices occurs."""
+
+
 def classification(key, dtype, steps):
     x_key, y_key = jax.random.split(key)
     labels = jax.random.randint(y_key, (steps, 20), 0, 5)
@@ -57,9 +66,7 @@ def engine_and_autodiff(rule, dtype, steps, key):
     return start, as_mlp(state.synapses), autodiff_sgd(start, batches, rule.activation, rule.loss)
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "l2"])
-@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
-@pytest.mark.parametrize("depth", [1, 2, 5, 10])
+@pytest.mark.parametrize(("depth", "activation", "loss"), NETWORKS)
 def test_one_update_equals_autodiff_in_float64(depth, activation, loss):
     rule = TwoStateSGD(hidden=(16,) * depth, activation=activation, loss=loss, learning_rate=RATE)
     with jax.enable_x64(True):
@@ -70,9 +77,7 @@ def test_one_update_equals_autodiff_in_float64(depth, activation, loss):
             assert jnp.max(jnp.abs((ours - before) - (theirs - before))) <= 1e-10 * size
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "l2"])
-@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
-@pytest.mark.parametrize("depth", [1, 2, 5, 10])
+@pytest.mark.parametrize(("depth", "activation", "loss"), NETWORKS)
 def test_ten_steps_equal_autodiff_in_float32(depth, activation, loss):
     rule = TwoStateSGD(hidden=(16,) * depth, activation=activation, loss=loss, learning_rate=RATE)
     _, engine, autodiff = engine_and_autodiff(rule, jnp.float32, 10, jax.random.key(2))
