@@ -1,4 +1,4 @@
-"""Fields of rules and phases: defaults that subclasses replace; fields at any depth, found and replaced."""
+"""Fields of rules and phases: defaults that subclasses replace, and fields that are replaced at any depth."""
 
 from __future__ import annotations
 

@@ -51,17 +51,17 @@ class Phase(abc.ABC):
 
     @property
     def layer_widths(self) -> tuple[int, ...] | None:
-        """See the class."""
+        """None: a phase makes no hidden layers unless it says so."""
         return None
 
     @property
     def prediction_statistics(self) -> StatisticsRule | None:
-        """See the class."""
+        """None: a phase has no such statistics unless it says so."""
         return None
 
     @property
     def max_steps(self) -> int | None:
-        """See the class."""
+        """None: a phase has room for any number of steps unless it says so."""
         return None
 
     def genome_symbols(self) -> dict[str, str]:
@@ -93,17 +93,17 @@ class Phases(Phase):
 
     @property
     def layer_widths(self) -> tuple[int, ...] | None:
-        """Those of the one phase that has some."""
+        """The widths of the phase that makes hidden layers; several such phases have to agree."""
         return the_one("hidden layers", [phase.layer_widths for _, phase in self.named])
 
     @property
     def prediction_statistics(self) -> StatisticsRule | None:
-        """Those of all phases that have some."""
+        """The statistics on which all phases with statistics agree."""
         return the_one("statistics", [phase.prediction_statistics for _, phase in self.named])
 
     @property
     def max_steps(self) -> int | None:
-        """The least of all phases."""
+        """The least `max_steps` of the phases."""
         return min((phase.max_steps for _, phase in self.named if phase.max_steps is not None), default=None)
 
     def genome_symbols(self) -> dict[str, str]:
@@ -246,7 +246,7 @@ def chain(*, read: tuple[str, ...], output: Callable[[State], Array], **phases: 
 class ChainRule(UpdateRule):
     """An update rule whose configuration (a frozen dataclass) describes a chain of phases.
 
-    Its capabilities are those of the chain, but for fields of the configuration.
+    The chain declares its capabilities. A field of the configuration, such as `hidden`, overrides the chain.
     """
 
     hidden: tuple[int, ...] | None = DefaultUntilSet(lambda rule: rule.chain.hidden)  # type: ignore[assignment]
@@ -299,8 +299,8 @@ class ChainRule(UpdateRule):
 class Every(Phase):
     """Runs phases when `step` is a multiple of `period`: supervision every n-th step. Made by `every`.
 
-    What they change must keep its shape (give `Feedback` the number of states of a neuron); fields that they make are
-    forgotten.
+    The phases may change a field of the state, but not its shape (give `Feedback` the number of states of a neuron).
+    Fields that they make are forgotten.
     """
 
     period: int
@@ -308,17 +308,17 @@ class Every(Phase):
 
     @property
     def layer_widths(self) -> tuple[int, ...] | None:
-        """Those of the phases."""
+        """The inner phases' `layer_widths`."""
         return self.phases.layer_widths
 
     @property
     def prediction_statistics(self) -> StatisticsRule | None:
-        """Those of the phases."""
+        """The inner phases' `prediction_statistics`."""
         return self.phases.prediction_statistics
 
     @property
     def max_steps(self) -> int | None:
-        """That of the phases."""
+        """The inner phases' `max_steps`."""
         return self.phases.max_steps
 
     def genome_symbols(self) -> dict[str, str]:
